@@ -1,0 +1,32 @@
+"""What the operator decides: settings and agents. Imports nothing of machines, store or surface."""
+
+from config.agents import ADAPTERS, Agent, AgentEntry, EchoAgent, Registry, load_agents
+from config.errors import ConfigError
+from config.settings import (
+    Access,
+    Answers,
+    Log,
+    Ops,
+    PasswordLogin,
+    Settings,
+    TokenLogin,
+    load_settings,
+)
+
+__all__ = [
+    "ADAPTERS",
+    "Access",
+    "Agent",
+    "AgentEntry",
+    "Answers",
+    "ConfigError",
+    "EchoAgent",
+    "Log",
+    "Ops",
+    "PasswordLogin",
+    "Registry",
+    "Settings",
+    "TokenLogin",
+    "load_agents",
+    "load_settings",
+]

@@ -1,0 +1,209 @@
+"""What a machine wants done in the world, as plain values.
+
+A machine never does anything itself. Its transitions *describe* what should happen as the frozen
+dataclasses of this file; the surface commits them to the outbox in the same transaction as the new
+state, and carries them out afterwards. An effect that did not finish is carried out again after a
+restart, so every effect here must bear being repeated under the same transaction id.
+
+Ids that only the store can give (a fresh `platform_chat_id`) are symbolic until the commit:
+`Fresh`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+PLATFORM_CHAT_SEQ = "PLATFORM_CHAT_SEQ"
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """An id that does not exist yet: the store gives it out while it saves.
+
+    Args:
+        name: two `Fresh` of one name within a single save become the same id.
+        sequence: the never-reused sequence the id is taken from.
+    """
+
+    name: str
+    sequence: str = PLATFORM_CHAT_SEQ
+
+
+PlatformChatId: TypeAlias = str | Fresh
+Param: TypeAlias = str | int | Fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text for people: a key of the catalogues and what fills its gaps."""
+
+    key: str
+    params: dict[str, Param] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRoom:
+    """Accept an invite; the room comes back as a home room of the inviter, or one to ask about."""
+
+    room_id: str
+    inviter: str
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRoom:
+    """Decline an invite, or leave a room for good."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRoom:
+    """Ask for a Space or a chat room; it comes back as `observed_created` with the same nonce."""
+
+    nonce: str
+    kind: Literal["space", "chat"]
+    owner: str
+    name: str
+    space_id: str | None = None
+    chat_id: str | None = None
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InviteUser:
+    """Invite the owner into one of their rooms."""
+
+    room_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChild:
+    """Write `m.space.child` into the Space and `m.space.parent` into the room."""
+
+    space_id: str
+    room_id: str
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnlinkChild:
+    """Take a room out of its Space: empties both link events."""
+
+    space_id: str
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenameRoom:
+    """Set `m.room.name`."""
+
+    room_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTopic:
+    """Set the room's topic, which names its agent."""
+
+    room_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A service message (`m.notice`).
+
+    Args:
+        room_id: where it is said.
+        text: what is said.
+        reply_to: the event it answers, if any.
+        dialog: the message belongs to a transient dialog. It dies with the process: the next
+            start drops it, so a question whose dialog is gone is never posted.
+    """
+
+    room_id: str
+    text: Text
+    reply_to: str | None = None
+    dialog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAgents:
+    """Post the numbered list of agents in a room and wait there for a choice."""
+
+    room_id: str
+    reply_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """The first, growing form of an answer (`m.text`); what follows are edits of it."""
+
+    room_id: str
+    turn_id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The final form of an answer (`m.text`), or of why there is none.
+
+    Args:
+        room_id: where it is said.
+        turn_id: the source event id of the turn.
+        body: Markdown of the agent; may be empty when only `ending` is to be said.
+        edits: the placeholder's event id, if one was sent.
+        ending: what the surface adds when the answer did not end by itself.
+    """
+
+    room_id: str
+    turn_id: str
+    body: str
+    edits: str | None = None
+    ending: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectChat:
+    """Tell the platform that a conversation is no longer used from here."""
+
+    agent_id: str
+    platform_chat_id: PlatformChatId
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptTurn:
+    """Make a turn of the message being decided. Becomes a turn row in the same transaction."""
+
+    room_id: str
+    agent_id: str
+    platform_chat_id: PlatformChatId
+
+
+@dataclass(frozen=True, slots=True)
+class EndTurns:
+    """End the waiting and running turns of a room, in the same transaction."""
+
+    room_id: str
+
+
+Effect: TypeAlias = (
+    JoinRoom
+    | LeaveRoom
+    | CreateRoom
+    | InviteUser
+    | LinkChild
+    | UnlinkChild
+    | RenameRoom
+    | SetTopic
+    | Notice
+    | OfferAgents
+    | Placeholder
+    | Answer
+    | DisconnectChat
+    | AcceptTurn
+    | EndTurns
+)

@@ -1,0 +1,351 @@
+"""RoomMachine: the life of one Matrix room, keyed by its room id.
+
+Theory of operation
+-------------------
+A room is known to Matrix before it means anything to us (`unprovisioned`). It then becomes either a
+`home` room (the direct room in which a person met the bot: guidance and commands, no agent) or a
+chat room. A chat room is `bound` to one agent and to one platform chat, the agent's memory of the
+conversation; without a valid agent it is `unbound` and asks for one at the next message.
+
+`clear` gives the room a fresh platform chat and leads to `cleared`: nothing was said since, so
+`undo` can still go back to the chat before. The first `talk` makes it `bound` again, for good.
+
+Changing the agent always takes a fresh platform chat: one agent never sees what was said to
+another. A vanished agent (`observed_agent_missing`) leaves agent and chat on the record, so that
+the binding comes back with the agent (`observed_agent_back`).
+
+People and other clients act on rooms too: what the reconciler or /sync *observes* enters as
+`observed_*` events. When an observation and a command compete, the one committed first wins, and
+the other is decided again on the new state: it is either accepted there or refused.
+
+The machine is coupled to UserMachine only through the surface, which sends both their events in one
+decision: a created room reaches the user as `observed_created` and the room as `provision`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from machines.chart import Chart, DurableState
+from machines.effects import (
+    AcceptTurn,
+    DisconnectChat,
+    EndTurns,
+    Fresh,
+    InviteUser,
+    LinkChild,
+    Notice,
+    OfferAgents,
+    PlatformChatId,
+    RenameRoom,
+    SetTopic,
+    Text,
+    UnlinkChild,
+)
+
+
+@dataclass
+class Room:
+    """What is remembered of a room besides its state."""
+
+    room_id: str
+    room_type: str | None = None
+    """`chat` or `home`; None while unprovisioned."""
+    matrix_user_id: str | None = None
+    """The owner."""
+    space_id: str | None = None
+    chat_id: str | None = None
+    display_name: str | None = None
+    agent_id: str | None = None
+    platform_chat_id: PlatformChatId | None = None
+    previous_chat_id: str | None = None
+    """The platform chat that `undo` goes back to; only in `cleared`."""
+    encrypted: bool = False
+    """One-way: a room once encrypted is never written to in plain text."""
+
+
+class RoomMachine(Chart[Room]):
+    """Durable machine of one room.
+
+    {table}
+    """
+
+    unprovisioned = DurableState(initial=True)
+    home = DurableState()
+    unbound = DurableState()
+    bound = DurableState()
+    cleared = DurableState()
+    archived = DurableState()
+    lost = DurableState()
+
+    # The person meets the bot, or a chat room they asked for exists.
+    greet = unprovisioned.to(home)
+    provision = unprovisioned.to(bound, cond="agent_given") | unprovisioned.to(unbound)
+
+    # Talk and commands.
+    talk = (
+        bound.to.itself(internal=True, on="accept")
+        | cleared.to(bound, on="accept")
+        | unbound.to.itself(internal=True, on="ask_agent")
+        | home.to.itself(internal=True, on="guide")
+        | archived.to.itself(internal=True, on="say_archived")
+    )
+    bind = (
+        unbound.to(bound, on="rebind")
+        | bound.to.itself(internal=True, cond="same_agent")
+        | bound.to(bound, on="rebind")
+        | cleared.to.itself(internal=True, cond="same_agent")
+        | cleared.to(bound, on="rebind")
+    )
+    clear = bound.to(cleared, on="rotate") | cleared.to.itself(
+        internal=True, on="say_already_clear"
+    )
+    undo = cleared.to(bound, cond="has_previous")
+    rename = (
+        bound.to.itself(internal=True, on="take_name")
+        | cleared.to.itself(internal=True, on="take_name")
+        | unbound.to.itself(internal=True, on="take_name")
+    )
+    archive = bound.to(archived) | cleared.to(archived) | unbound.to(archived)
+    restore = archived.to(bound, cond="has_binding and agent_valid") | archived.to(unbound)
+
+    # What the reconciler and /sync see.
+    observed_bound = (
+        unprovisioned.to(bound, on="adopt", cond="agent_given")
+        | unprovisioned.to(unbound, on="adopt")
+        | lost.to(bound, on="adopt", cond="agent_given")
+        | lost.to(unbound, on="adopt")
+    )
+    observed_home = (
+        unprovisioned.to(home, on="adopt_home")
+        | lost.to(home, on="adopt_home")
+        | home.to.itself(internal=True)
+    )
+    observed_gone = (
+        unprovisioned.to(lost)
+        | home.to(lost)
+        | unbound.to(lost)
+        | bound.to(lost)
+        | cleared.to(lost)
+        | archived.to(lost)
+    )
+    observed_archived = unbound.to(archived) | bound.to(archived) | cleared.to(archived)
+    observed_unlinked = (
+        unbound.to.itself(internal=True, on="relink")
+        | bound.to.itself(internal=True, on="relink")
+        | cleared.to.itself(internal=True, on="relink")
+    )
+    observed_owner_joined = (
+        unbound.to.itself(internal=True, on="offer_agents")
+        | bound.to.itself(internal=True)
+        | cleared.to.itself(internal=True)
+        | archived.to.itself(internal=True)
+        | home.to.itself(internal=True)
+    )
+    observed_agent_missing = bound.to(unbound) | cleared.to(unbound)
+    observed_agent_back = unbound.to(bound, cond="has_binding")
+    observed_renamed = (
+        home.to.itself(internal=True, on="note_name")
+        | unbound.to.itself(internal=True, on="note_name")
+        | bound.to.itself(internal=True, on="note_name")
+        | cleared.to.itself(internal=True, on="note_name")
+        | archived.to.itself(internal=True, on="note_name")
+    )
+    observed_encrypted = (
+        unprovisioned.to.itself(internal=True, on="note_encrypted")
+        | home.to.itself(internal=True, on="note_encrypted")
+        | unbound.to.itself(internal=True, on="note_encrypted")
+        | bound.to.itself(internal=True, on="note_encrypted")
+        | cleared.to.itself(internal=True, on="note_encrypted")
+        | archived.to.itself(internal=True, on="note_encrypted")
+        | lost.to.itself(internal=True, on="note_encrypted")
+    )
+
+    # Guards
+
+    def agent_given(self, agent_id: str | None = None) -> bool:
+        """The event names an agent."""
+        return agent_id is not None
+
+    def agent_valid(self, agent_valid: bool = True) -> bool:
+        """The registry still has the room's agent (the event says so)."""
+        return agent_valid
+
+    def same_agent(self, agent_id: str) -> bool:
+        """The agent asked for is the one the room has."""
+        return self.record.agent_id == agent_id
+
+    def has_binding(self) -> bool:
+        """Agent and platform chat are on the record."""
+        return self.record.agent_id is not None and self.record.platform_chat_id is not None
+
+    def has_previous(self) -> bool:
+        """There is a chat to go back to."""
+        return self.record.previous_chat_id is not None
+
+    # What transitions do
+
+    def on_greet(self, owner: str) -> None:
+        """A home room has an owner and nothing else."""
+        self.record.room_type, self.record.matrix_user_id = "home", owner
+
+    def on_provision(
+        self,
+        *,
+        owner: str,
+        space_id: str,
+        chat_id: str,
+        name: str,
+        agent_id: str | None = None,
+        encrypted: bool = False,
+    ) -> None:
+        """Take label, Space and, if an agent is given, a fresh platform chat."""
+        r = self.record
+        r.encrypted = r.encrypted or encrypted
+        r.room_type, r.matrix_user_id, r.space_id = "chat", owner, space_id
+        r.chat_id, r.display_name = chat_id, name
+        self.want(LinkChild(space_id, r.room_id, order_of(chat_id)), InviteUser(r.room_id, owner))
+        if agent_id is not None:
+            r.agent_id, r.platform_chat_id = agent_id, Fresh(r.room_id)
+            self.want(SetTopic(r.room_id, agent_id))
+
+    def accept(self, event_id: str) -> None:
+        """The message becomes a turn of this moment's agent and chat."""
+        r = self.record
+        assert r.agent_id is not None and r.platform_chat_id is not None
+        r.previous_chat_id = None
+        self.want(AcceptTurn(r.room_id, r.agent_id, r.platform_chat_id))
+
+    def ask_agent(self, event_id: str) -> None:
+        """Nobody is there to answer: the person chooses who should."""
+        self.want(OfferAgents(self.record.room_id, reply_to=event_id))
+
+    def offer_agents(self) -> None:
+        """The owner came in and nobody is there to answer: who should?"""
+        self.want(OfferAgents(self.record.room_id))
+
+    def guide(self, event_id: str) -> None:
+        """A home room has no agent."""
+        self.want(Notice(self.record.room_id, Text("home-guidance"), reply_to=event_id))
+
+    def say_archived(self, event_id: str) -> None:
+        """An archived room does not talk."""
+        text = Text("room-archived-hint", {"chat": self.record.chat_id or ""})
+        self.want(Notice(self.record.room_id, text, reply_to=event_id))
+
+    def rebind(self, agent_id: str) -> None:
+        """A different agent, hence a fresh platform chat; turns accepted before keep the old."""
+        r = self.record
+        self._disconnect()
+        r.agent_id, r.platform_chat_id, r.previous_chat_id = agent_id, Fresh(r.room_id), None
+        self.want(SetTopic(r.room_id, agent_id))
+
+    def rotate(self, event_id: str | None = None) -> None:
+        """A fresh platform chat for this room only; turns accepted before stay in the old one."""
+        r = self.record
+        assert isinstance(r.platform_chat_id, str)
+        self._disconnect()
+        old, fresh = r.platform_chat_id, Fresh(r.room_id)
+        r.previous_chat_id, r.platform_chat_id = old, fresh
+        text = Text("cleared", {"context": fresh, "old": old})
+        self.want(Notice(r.room_id, text, reply_to=event_id))
+
+    def say_already_clear(self, event_id: str | None = None) -> None:
+        """Nothing was said since the last `clear`: there is nothing to forget."""
+        text = Text("already-clear", {"context": self.record.platform_chat_id or ""})
+        self.want(Notice(self.record.room_id, text, reply_to=event_id))
+
+    def on_undo(self, event_id: str | None = None) -> None:
+        """Back to the chat before `clear`."""
+        r = self.record
+        self._disconnect()
+        r.platform_chat_id, r.previous_chat_id = r.previous_chat_id, None
+        text = Text("undone", {"context": r.platform_chat_id or ""})
+        self.want(Notice(r.room_id, text, reply_to=event_id))
+
+    def take_name(self, name: str, event_id: str | None = None) -> None:
+        """Rename the room on the person's word."""
+        r = self.record
+        r.display_name = name
+        text = Text("renamed", {"chat": r.chat_id or "", "name": name})
+        self.want(RenameRoom(r.room_id, name), Notice(r.room_id, text, reply_to=event_id))
+
+    def on_archive(self, event_id: str | None = None) -> None:
+        """Out of the Space; the bot stays in the room and can be asked to bring it back."""
+        r = self.record
+        self._disconnect()
+        r.previous_chat_id = None
+        self.want(EndTurns(r.room_id))
+        if r.space_id:
+            self.want(UnlinkChild(r.space_id, r.room_id))
+        self.want(Notice(r.room_id, Text("archived", {"chat": r.chat_id or ""}), event_id))
+
+    def on_restore(self) -> None:
+        """Back into the Space, and the owner back into the room."""
+        r = self.record
+        if r.space_id and r.chat_id and r.matrix_user_id:
+            self.want(
+                LinkChild(r.space_id, r.room_id, order_of(r.chat_id)),
+                InviteUser(r.room_id, r.matrix_user_id),
+            )
+
+    def adopt(
+        self,
+        *,
+        owner: str,
+        space_id: str | None,
+        chat_id: str,
+        name: str,
+        agent_id: str | None = None,
+        platform_chat_id: str | None = None,
+    ) -> None:
+        """Take a room over from its marker and mirror; without a mirror the chat is a fresh one."""
+        r = self.record
+        r.room_type, r.matrix_user_id, r.space_id = "chat", owner, space_id
+        r.chat_id, r.display_name, r.previous_chat_id = chat_id, name, None
+        r.agent_id = agent_id
+        r.platform_chat_id = platform_chat_id or (Fresh(r.room_id) if agent_id else None)
+
+    def adopt_home(self, owner: str) -> None:
+        """Take a direct room over as a home room."""
+        self.record.room_type, self.record.matrix_user_id = "home", owner
+
+    def on_observed_gone(self) -> None:
+        """Nobody can be answered here any more."""
+        self.record.previous_chat_id = None
+        self.want(EndTurns(self.record.room_id))
+        self._disconnect()
+
+    def on_observed_archived(self) -> None:
+        """A person took the room out of the Space or left it."""
+        self.record.previous_chat_id = None
+        self.want(EndTurns(self.record.room_id))
+        self._disconnect()
+
+    def relink(self) -> None:
+        """The link broke though nobody removed it."""
+        r = self.record
+        if r.space_id and r.chat_id:
+            self.want(LinkChild(r.space_id, r.room_id, order_of(r.chat_id)))
+
+    def on_observed_agent_missing(self) -> None:
+        """Agent and chat stay on the record, for the day the agent comes back."""
+        self.record.previous_chat_id = None
+
+    def note_name(self, name: str) -> None:
+        """Somebody renamed the room in their client."""
+        self.record.display_name = name
+
+    def note_encrypted(self) -> None:
+        """Encryption cannot be taken back."""
+        self.record.encrypted = True
+
+    def _disconnect(self) -> None:
+        r = self.record
+        if r.agent_id is not None and r.platform_chat_id is not None:
+            self.want(DisconnectChat(r.agent_id, r.platform_chat_id))
+
+
+def order_of(chat_id: str) -> str:
+    """The `order` of a chat in its Space: `C2` before `C10` (spec: m.space.child, 50 ASCII)."""
+    return f"{int(chat_id[1:]):08d}"

@@ -1,0 +1,127 @@
+"""TurnMachine: one message and the agent's answer to it, keyed by the source event id.
+
+Theory of operation
+-------------------
+Accepting a message commits a turn in `waiting`: with the agent and the platform chat of that
+moment. A turn that is running is `thinking` until the agent's first words, then `streaming`; both
+are transient, their document says `waiting` all along, so a turn cut by a crash simply waits again.
+
+A turn ends as `answered`, `failed` or `stopped`. An ending is no place to be restored to: its
+document is deleted in the transaction that also commits the last words to the outbox. After that
+the turn cannot run again, and no preview may follow.
+
+`placeholder_sent` is what makes the growing answer one message: the intent is committed before the
+placeholder goes out, and everything after it is an edit.
+
+While a turn waits, its message may be edited (`replace`) or redacted (`withdraw`); once it runs,
+neither changes anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from machines.chart import Chart, DurableState, TransientState
+from machines.effects import Answer, Placeholder, Text
+
+
+@dataclass
+class Turn:
+    """What is remembered of a turn besides its state."""
+
+    event_id: str
+    room_id: str
+    user_id: str
+    body: str
+    agent_id: str
+    platform_chat_id: str
+    order: str
+    """Position in the room, taken from the homeserver's order of events."""
+    thread: str | None = None
+    placeholder_asked: bool = False
+    """The placeholder is in the outbox or beyond."""
+    placeholder_id: str | None = None
+    """Event id of the placeholder, once the homeserver has it."""
+    asked: bool = False
+    """The platform may have begun to work on it, and would do so again if asked again."""
+
+
+class TurnMachine(Chart[Turn]):
+    """Persisted machine of one turn; only `waiting` is ever stored.
+
+    {table}
+    """
+
+    waiting = DurableState(initial=True)
+    thinking = TransientState(stored_as="waiting")
+    streaming = TransientState(stored_as="waiting")
+    answered = TransientState(ends=True)
+    failed = TransientState(ends=True)
+    stopped = TransientState(ends=True)
+
+    start = waiting.to(thinking)
+    delta = thinking.to(streaming) | streaming.to.itself(internal=True)
+    place = thinking.to.itself(internal=True, cond="no_placeholder", on="ask_placeholder") | (
+        streaming.to.itself(internal=True, cond="no_placeholder", on="ask_placeholder")
+    )
+    placeholder_sent = (
+        waiting.to.itself(internal=True, on="note_placeholder")
+        | thinking.to.itself(internal=True, on="note_placeholder")
+        | streaming.to.itself(internal=True, on="note_placeholder")
+    )
+    finish = thinking.to(answered, on="answer") | streaming.to(answered, on="answer")
+    fail = (
+        waiting.to(failed, on="say_failed")
+        | thinking.to(failed, on="say_failed")
+        | streaming.to(failed, on="say_failed")
+    )
+    stop = (
+        waiting.to(stopped, cond="placeholder_asked", on="say_stopped")
+        | waiting.to(stopped)
+        | thinking.to(stopped, on="say_stopped")
+        | streaming.to(stopped, on="say_stopped")
+    )
+    replace = waiting.to.itself(internal=True, on="take_body")
+    withdraw = waiting.to(stopped)
+
+    def no_placeholder(self) -> bool:
+        """No placeholder has been asked for yet."""
+        return not self.record.placeholder_asked
+
+    def placeholder_asked(self) -> bool:
+        """A placeholder is out, from before a crash: it must not be left growing."""
+        return self.record.placeholder_asked
+
+    def on_start(self, repeatable: bool = True) -> None:
+        """From here on the platform may have begun to work; a turn not repeatable is asked once."""
+        self.record.asked = not repeatable
+
+    def ask_placeholder(self, body: str) -> None:
+        """The answer takes a while: show what there is, to grow by edits."""
+        self.record.placeholder_asked = True
+        self.want(Placeholder(self.record.room_id, self.record.event_id, body))
+
+    def note_placeholder(self, placeholder_id: str) -> None:
+        """The homeserver has the placeholder."""
+        self.record.placeholder_asked = True
+        self.record.placeholder_id = placeholder_id
+
+    def answer(self, body: str) -> None:
+        """The agent is done."""
+        self.want(self._last_words(body, None))
+
+    def say_failed(self, body: str, ending: Text) -> None:
+        """There is no answer, or only half of one; say why."""
+        self.want(self._last_words(body, ending))
+
+    def say_stopped(self, body: str, ending: Text) -> None:
+        """Somebody ended it; keep what was said so far."""
+        self.want(self._last_words(body, ending))
+
+    def take_body(self, body: str) -> None:
+        """The person changed the message before it was taken up."""
+        self.record.body = body
+
+    def _last_words(self, body: str, ending: Text | None) -> Answer:
+        r = self.record
+        return Answer(r.room_id, r.event_id, body, r.placeholder_id, ending)

@@ -1,0 +1,42 @@
+"""What is kept: documents, and the stores that keep them.
+
+Everything above imports from here; only this package knows TinyDB and SQLite.
+"""
+
+from store.memory import MemoryStore
+from store.store import (
+    SCHEMA_VERSION,
+    Body,
+    Changes,
+    Conflict,
+    Delete,
+    DocumentError,
+    Put,
+    Saved,
+    Store,
+    Stored,
+    StoreError,
+    StoreLocked,
+    Table,
+    Write,
+)
+from store.tiny import TinyStore
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Body",
+    "Changes",
+    "Conflict",
+    "Delete",
+    "DocumentError",
+    "MemoryStore",
+    "Put",
+    "Saved",
+    "Store",
+    "StoreError",
+    "StoreLocked",
+    "Stored",
+    "Table",
+    "TinyStore",
+    "Write",
+]

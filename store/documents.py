@@ -1,0 +1,222 @@
+"""What is kept: the documents, their shape, and the one place that says what may be written.
+
+A machine's record and its state become one document: the record's fields, `state`, and `v`, the version
+of its shape. `check` is called by every store inside `save`: a transient state, an unknown field or a
+missing one is refused there, whoever tries. `project` derives the surface-neutral `chats` index from the
+rooms, in the same transaction.
+
+A document whose `v` is older is migrated when it is read (`MIGRATIONS`); a newer one is an error that
+names it, never silently replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from machines import RoomMachine, TurnMachine, UserMachine
+from machines.chart import Chart
+from machines.effects import Fresh
+from machines.room import Room
+from machines.turn import Turn
+from machines.user import User
+from store.store import Delete, DocumentError, Put, Stored, Table, Write
+
+VERSIONS: Mapping[Table, int] = {
+    "users": 1,
+    "rooms": 1,
+    "chats": 1,
+    "meta": 1,
+    "inbox": 1,
+    "turns": 1,
+    "outbox": 1,
+    "dirty": 1,
+    "echo": 1,
+}
+"""The version of each table's documents as this program writes them."""
+
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+MIGRATIONS: Mapping[tuple[Table, int], Migration] = {}
+"""From (table, old version) to a function that makes a document one version newer."""
+
+HISTORY = 20
+"""How many of its last transitions a room remembers."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one table's documents look: the record behind them, and the machine whose state they hold."""
+
+    adapter: TypeAdapter[Any]
+    states: tuple[str, ...]
+    names: frozenset[str]
+
+
+def _shape(record: type, machine: type[Chart[Any]], *more: str) -> Shape:
+    assert is_dataclass(record)
+    names = frozenset({f.name for f in fields(record)} | {"state", "v", *more})
+    return Shape(TypeAdapter(record), machine.durable_states(), names)
+
+
+SHAPES: Mapping[Table, Shape] = {
+    "users": _shape(User, UserMachine),
+    "rooms": _shape(Room, RoomMachine, "history"),
+    "turns": _shape(Turn, TurnMachine),
+}
+
+
+def user_key(user_id: str) -> str:
+    """The key of a person's document."""
+    return f"matrix_user:{user_id}"
+
+
+def room_key(room_id: str) -> str:
+    """The key of a room's document."""
+    return f"matrix_room:{room_id}"
+
+
+def chat_key(user_id: str, chat_id: str) -> str:
+    """The key in the surface-neutral index."""
+    return f"chat:{user_id}:{chat_id}"
+
+
+R = TypeVar("R")
+
+
+@dataclass
+class Document(Generic[R]):
+    """A record as read for one decision: with its state and the revision it was read at."""
+
+    record: R
+    state: str | None
+    """None: there is no document yet."""
+    rev: int
+    history: list[dict[str, Any]]
+
+
+def check(table: Table, key: str, body: dict[str, Any]) -> None:
+    """Refuse what must not be written.
+
+    Raises:
+        DocumentError: wrong version, a transient or unknown state, an unknown or missing field, a
+            wrong type.
+    """
+    if body.get("v") != VERSIONS[table]:
+        raise DocumentError(f"{table}/{key}: `v` is {body.get('v')!r}, must be {VERSIONS[table]}")
+    shape = SHAPES.get(table)
+    if shape is None:
+        return
+    if body.get("state") not in shape.states:
+        raise DocumentError(
+            f"{table}/{key}: state {body.get('state')!r} may not be stored; "
+            f"one of {', '.join(shape.states)}"
+        )
+    unknown = set(body) - shape.names
+    if unknown:
+        raise DocumentError(f"{table}/{key}: unknown field {sorted(unknown)[0]!r}")
+    missing = shape.names - set(body)
+    if missing:
+        raise DocumentError(f"{table}/{key}: field {sorted(missing)[0]!r} is missing")
+    _parse(table, key, shape, body)
+
+
+def check_readable(table: Table, key: str, body: Mapping[str, Any]) -> None:
+    """Refuse a document that this version of the program cannot read.
+
+    Raises:
+        DocumentError: the document is of a newer version, or has none.
+    """
+    version = body.get("v")
+    if not isinstance(version, int) or version < 1:
+        raise DocumentError(f"{table}/{key}: has no version `v`; the file may be damaged")
+    if version > VERSIONS[table]:
+        raise DocumentError(
+            f"{table}/{key}: is of version {version}, this program reads up to {VERSIONS[table]}; "
+            "run the newer program again, or restore a backup of this version"
+        )
+
+
+def migrated(table: Table, body: dict[str, Any]) -> dict[str, Any]:
+    """Bring a document to the version that this program writes."""
+    while body["v"] < VERSIONS[table]:
+        body = MIGRATIONS[(table, body["v"])](body)
+    return body
+
+
+def read(table: Table, key: str, stored: Stored | None, blank: R) -> Document[R]:
+    """Turn a stored document into a record; `blank` stands for one that is not there.
+
+    Raises:
+        DocumentError: the document is not what this version writes.
+    """
+    if stored is None:
+        return Document(blank, None, 0, [])
+    shape = SHAPES[table]
+    body = migrated(table, stored.body)
+    if body.get("state") not in shape.states:
+        raise DocumentError(f"{table}/{key}: unknown state {body.get('state')!r}")
+    record = _parse(table, key, shape, body)
+    return Document(cast(R, record), body["state"], stored.rev, list(body.get("history", [])))
+
+
+def written(table: Table, record: object, state: str, **more: Any) -> dict[str, Any]:
+    """Make the body of a document; a `Fresh` in it stays symbolic for the store to resolve."""
+    return {**_plain(record), "state": state, "v": VERSIONS[table], **more}
+
+
+def project(
+    table: Table, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None
+) -> list[Write]:
+    """The `chats` rows that follow from a change of a room."""
+    if table != "rooms":
+        return []
+    writes: list[Write] = []
+    before, after = _chat_row(old), _chat_row(new)
+    if before is not None and (after is None or after[0] != before[0]):
+        writes.append(Delete("chats", before[0]))
+    if after is not None and after != before:
+        writes.append(Put("chats", after[0], after[1], None))
+    return writes
+
+
+def _chat_row(room: dict[str, Any] | None) -> tuple[str, dict[str, Any]] | None:
+    if room is None or not room.get("chat_id") or not room.get("matrix_user_id"):
+        return None
+    if room["state"] == "lost":
+        return None
+    key = chat_key(room["matrix_user_id"], room["chat_id"])
+    return key, {
+        "v": VERSIONS["chats"],
+        "user_id": room["matrix_user_id"],
+        "chat_id": room["chat_id"],
+        "platform": "matrix",
+        "surface_ref": room["room_id"],
+        "name": room["display_name"],
+        "archived": room["state"] == "archived",
+    }
+
+
+def _parse(table: Table, key: str, shape: Shape, body: Mapping[str, Any]) -> object:
+    plain = {k: v for k, v in body.items() if k not in ("state", "v", "history")}
+    try:
+        return shape.adapter.validate_python(plain)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DocumentError(f"{table}/{key}: `{where}`: {first['msg']}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Like `dataclasses.asdict`, but leaves a `Fresh` as it is."""
+    if is_dataclass(value) and not isinstance(value, type):
+        if isinstance(value, Fresh):
+            return value
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,145 @@
+"""SQLite rows as a TinyDB storage: a write costs the document, not the file.
+
+The rule: what is inside one `transaction()` is on the disk in full after a power cut, or not at all
+(WAL, `synchronous=FULL`). One connection, used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tinydb.storages import Storage
+
+from store.batch import to_json
+from store.store import DocumentError
+
+Row: TypeAlias = dict[str, Any]
+
+_CREATE = """create table if not exists documents(
+    tbl text not null, key text not null, json text not null, primary key (tbl, key)
+) without rowid"""
+_UPSERT = """insert into documents values (?, ?, ?)
+    on conflict (tbl, key) do update set json = excluded.json"""
+
+
+class SqliteRows(Storage):
+    """A TinyDB storage that can also read and change single documents.
+
+    Args:
+        path: the database file.
+        readonly: a second view of a file that is open for writing already; sees what is committed.
+    """
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        super().__init__()
+        self.path = path
+        # The threads take turns by construction (see TinyStore), hence no check.
+        self._sqlite = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            if readonly:
+                self._sqlite.execute("pragma query_only=on")
+                return
+            self._require_sound()
+            self._sqlite.execute("pragma journal_mode=wal")
+            self._sqlite.execute("pragma synchronous=full")
+            # Turns and outbox rows hold plaintext: zero what is deleted where that costs nothing.
+            self._sqlite.execute("pragma secure_delete=fast")
+            self._sqlite.execute(_CREATE)
+        except BaseException:
+            self._sqlite.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that happens inside is committed together; an exception undoes it."""
+        if self._sqlite.in_transaction:
+            yield
+            return
+        self._sqlite.execute("begin immediate")
+        try:
+            yield
+            self._sqlite.execute("commit")
+        finally:
+            if self._sqlite.in_transaction:
+                self._sqlite.execute("rollback")
+
+    def one(self, table: str, key: str) -> Row | None:
+        """Return a single document."""
+        row = self._sqlite.execute(
+            "select json from documents where tbl = ? and key = ?", (table, key)
+        ).fetchone()
+        return None if row is None else self._parsed(table, key, row[0])
+
+    def keys(self, table: str) -> list[str]:
+        """Return all keys of a table, in order."""
+        rows = self._sqlite.execute(
+            "select key from documents where tbl = ? order by key", (table,)
+        )
+        return [key for (key,) in rows]
+
+    def from_prefix(self, table: str, prefix: str) -> Iterator[tuple[str, Row]]:
+        """Yield the documents whose key starts with `prefix`, in order of their keys.
+
+        Keys compare as UTF-8 bytes, so those with a prefix are neighbours. No LIKE or GLOB: the
+        prefix may hold their wildcards.
+        """
+        rows = self._sqlite.execute(
+            "select key, json from documents where tbl = ? and key >= ? order by key",
+            (table, prefix),
+        )
+        with closing(rows):
+            for key, text in rows:
+                if not key.startswith(prefix):
+                    return
+                yield key, self._parsed(table, key, text)
+
+    def change(self, table: str, puts: Mapping[str, Row], gone: set[str]) -> None:
+        """Write and remove documents of one table, in the open transaction or one of its own."""
+        with self.transaction():
+            self._sqlite.executemany(
+                "delete from documents where tbl = ? and key = ?", [(table, key) for key in gone]
+            )
+            self._sqlite.executemany(
+                _UPSERT, [(table, key, to_json(document)) for key, document in puts.items()]
+            )
+
+    def read(self) -> dict[str, dict[str, Any]] | None:
+        """Return everything (TinyDB's contract; used by `TinyDB.tables` and the like)."""
+        tables: dict[str, dict[str, Any]] = {}
+        for table, key, text in self._sqlite.execute("select tbl, key, json from documents"):
+            tables.setdefault(table, {})[key] = self._parsed(table, key, text)
+        return tables or None
+
+    def write(self, data: dict[str, dict[str, Any]]) -> None:
+        """Replace everything (TinyDB's contract; used by `TinyDB.drop_tables` and the like)."""
+        with self.transaction():
+            self._sqlite.execute("delete from documents")
+            for table, rows in data.items():
+                self.change(table, rows, set())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._sqlite.close()
+
+    def _require_sound(self) -> None:
+        """Raise `sqlite3.DatabaseError` for a damaged or foreign file, before touching it."""
+        (verdict,) = self._sqlite.execute("pragma quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        names = {name for (name,) in self._sqlite.execute("select name from sqlite_schema")}
+        if names and "documents" not in names:
+            raise sqlite3.DatabaseError(f"it belongs to another program (tables {sorted(names)})")
+
+    def _parsed(self, table: str, key: str, text: str) -> Row:
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise DocumentError(f"{table}/{key} in {self.path}: damaged, {error}") from error
+        if not isinstance(document, dict):
+            raise DocumentError(f"{table}/{key} in {self.path}: damaged, not a JSON object")
+        return document

@@ -1,0 +1,229 @@
+"""The store in one file: TinyDB documents on SQLite rows.
+
+The rule: reads run where they are called (microseconds, committed data only); every save runs as
+one transaction on one writer thread, so that an fsync never holds up the event loop and saves
+never interleave. A save whose caller is cancelled is still whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from store import documents
+from store.batch import Rules, decide, freeze, pack, storable_key, unpack
+from store.keyed_table import KeyedDB
+from store.lock import StateLock
+from store.store import (
+    SCHEMA_VERSION,
+    Changes,
+    Saved,
+    Stored,
+    StoreError,
+    Table,
+    Write,
+)
+
+T = TypeVar("T")
+
+_DAMAGED = (
+    "The file was left as it is. Move it away together with its -wal and -shm files and restore a "
+    "backup; without one, start without the file: the surface rebuilds what it can from Matrix."
+)
+_WAYS_OUT = {
+    "SQLITE_FULL": "Free space on that disk.",
+    "SQLITE_IOERR": "Check that disk and the space on it.",
+    "SQLITE_READONLY": "Give the surface's user write access to the file and its directory.",
+    "SQLITE_CANTOPEN": "Give the surface's user write access to the file and its directory.",
+    "SQLITE_BUSY": "Another program holds the file; close it.",
+    "SQLITE_CORRUPT": _DAMAGED,
+    "SQLITE_NOTADB": _DAMAGED,
+}
+
+
+class TinyStore:
+    """The `Store` protocol on a local file. Made by `TinyStore.open`."""
+
+    def __init__(self, path: Path, lock: StateLock, rules: Rules) -> None:
+        self._path = path
+        self._lock = lock
+        self._rules = rules
+        self._closed = False
+        self._writing = KeyedDB(path)
+        try:
+            self._reading = KeyedDB(path, readonly=True)
+        except BaseException:
+            self._writing.close()
+            raise
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
+
+    @classmethod
+    def open(cls, path: Path, *, rules: Rules = documents) -> TinyStore:
+        """Open the store, making file and directory if there are none.
+
+        Args:
+            path: the database file; the lock (`.lock` for its suffix) lies beside it.
+            rules: what documents must look like.
+
+        Raises:
+            StoreLocked: another process, or this one, has it open.
+            StoreError: the file cannot be written, is damaged, or was made by a newer version.
+        """
+        path = path.absolute()
+        _make_directory(path.parent)
+        lock = StateLock.take(path.with_suffix(".lock"))
+        try:
+            _make_file(path)
+            with _explained(path, "cannot be opened", otherwise=_DAMAGED):
+                store = cls(path, lock, rules)
+            try:
+                with _explained(path, "cannot be opened", otherwise=_DAMAGED):
+                    store._prepare()
+            except BaseException:
+                store._close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        return store
+
+    async def get(self, table: Table, key: str) -> Stored | None:
+        """Return one document, or None; see `Store.get`."""
+        self._require_open()
+        with _explained(self._path, "cannot be read"):
+            stored = _read(self._reading, table, key)
+        if stored is not None:
+            self._rules.check_readable(table, key, stored.body)
+        return stored
+
+    async def scan(self, table: Table, *, prefix: str = "") -> list[tuple[str, Stored]]:
+        """Return the documents under a prefix, ordered by key; see `Store.scan`."""
+        self._require_open()
+        if not storable_key(prefix):
+            return []
+        with _explained(self._path, "cannot be read"):
+            rows = self._reading.keyed(table).starting_with(prefix)
+        found = [(key, unpack(table, key, row)) for key, row in rows]
+        for key, stored in found:
+            self._rules.check_readable(table, key, stored.body)
+        return found
+
+    async def save(self, changes: Changes) -> Saved:
+        """Write all of `changes` in one durable transaction, or nothing; see `Store.save`."""
+        self._require_open()
+        frozen = freeze(changes)
+        return await self._on_writer(lambda: self._save(frozen)) if frozen else Saved()
+
+    async def aclose(self) -> None:
+        """Finish the saves under way, then release the file and the lock; twice is no error."""
+        if not self._closed:
+            self._closed = True
+            await self._on_writer(self._close)
+            self._writer.shutdown(wait=False)
+
+    async def _on_writer(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
+
+    def _save(self, changes: tuple[Write, ...]) -> Saved:
+        database = self._writing
+        with _explained(self._path, "nothing was saved"), database.transaction():
+            batch = decide(changes, lambda table, key: _read(database, table, key), self._rules)
+            for table, key in batch.gone:
+                database.keyed(table).drop(key)
+            for (table, key), stored in batch.puts.items():
+                database.keyed(table).put(key, pack(stored))
+        return batch.saved
+
+    def _prepare(self) -> None:
+        """Write schema and installation id into a new file; refuse a newer file."""
+        database = self._writing
+        meta = database.keyed("meta")
+        with database.transaction():
+            schema = _read(database, "meta", "schema")
+            if schema is not None:
+                self._require_known(schema.body.get("version"))
+                return
+            if database.storage.read() is not None:
+                raise StoreError(f"{self._path}: holds documents but no meta/schema. {_DAMAGED}")
+            meta.put("schema", pack(Stored(1, {"v": 1, "version": SCHEMA_VERSION})))
+            meta.put("installation_id", pack(Stored(1, {"v": 1, "value": uuid.uuid4().hex})))
+
+    def _require_known(self, version: object) -> None:
+        if type(version) is not int or version < 1:
+            raise StoreError(f"{self._path}: meta/schema has version {version!r}. {_DAMAGED}")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self._path}: written by a newer surface (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}). Run the newer version, or restore a backup made by this one."
+            )
+
+    def _close(self) -> None:
+        self._reading.close()
+        self._writing.close()
+        self._lock.release()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self._path}: the store is closed")
+
+
+def _read(database: KeyedDB, table: Table, key: str) -> Stored | None:
+    row = database.keyed(table).find(key) if storable_key(key) else None
+    return None if row is None else unpack(table, key, row)
+
+
+@contextmanager
+def _explained(path: Path, what: str, *, otherwise: str = "Check the disk.") -> Iterator[None]:
+    """Turn SQLite's complaints into a `StoreError` that names the file and the way out."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        way_out = next((way for code, way in _WAYS_OUT.items() if name.startswith(code)), otherwise)
+        raise StoreError(f"{path}: {what}: {error}. {way_out}") from error
+
+
+def _make_directory(path: Path) -> None:
+    if path.is_dir():
+        return
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be made ({error.strerror}). "
+            "Give the surface's user write access there, or set another state_dir."
+        ) from error
+
+
+def _make_file(path: Path) -> None:
+    """Make the file for its owner only; SQLite gives -wal and -shm the same mode."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+        for beside in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+            if beside.exists():
+                beside.chmod(0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror}). "
+            "Give the surface's user write access, or set another state_dir."
+        ) from error
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,5 @@
+"""Run as `python -m surface`."""
+
+from surface.cli import main
+
+main()

@@ -1,0 +1,233 @@
+"""One actor per room: its inputs in order, one at a time, each to its commit.
+
+An actor exists while its room has something to do. Inputs of a room whose timeline has a gap wait until
+the gap is filled. A message that cannot be decrypted yet is parked: it stays in the inbox, holds nobody up,
+and is tried again when keys have come. Before a decision the actor gathers what the decision may need
+from outside (is that number an answer to an old list? how long is the context?), because deciding does no
+I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from config import Access
+from machines.chart import Refused
+from store.documents import room_key, user_key
+from store.store import Delete, StoreError, Table
+from surface.commands.parse import Command, Number, parse
+from surface.commands.registry import BY_NAME
+from surface.commands.said import ContextFacts
+from surface.ingest import InboxRow, decode_row
+from surface.inputs import Ciphertext, Input, Message, Removed, read, read_invite
+from surface.ledger import Ledger
+from surface.matrix.crypto import Crypto
+from surface.matrix.rooms import DIALOG, Rooms
+from surface.matrix.sync import backoff
+from surface.platform.directory import AdapterMissing, AgentMissing, Directory
+from surface.platform.interface import CallFailed, ChatRef
+from surface.reception import receive
+
+log = structlog.get_logger()
+
+ASK_LIMIT = 10.0
+"""Seconds that the platform may take to describe a context."""
+
+
+class Actors:
+    """The rooms that have something to do."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        rooms: Rooms,
+        crypto: Crypto,
+        directory: Directory,
+        access: Access,
+        me: str,
+    ) -> None:
+        self._ledger, self._rooms, self._crypto = ledger, rooms, crypto
+        self._directory, self._access, self._me = directory, access, me
+        self._queues: dict[str, list[tuple[str, InboxRow]]] = defaultdict(list)
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, int] = defaultdict(int)
+        self._parked: dict[str, InboxRow] = {}
+        self._taking = False
+        self.on_settled: Callable[[str], None] = lambda key: None
+
+    async def start(self) -> None:
+        """Take up the inputs that the last process left."""
+        rows = [decode_row(key, s.body) for key, s in await self._ledger.store.scan("inbox")]
+        self.deliver(rows)
+
+    def open(self) -> None:
+        """Begin to handle inputs."""
+        self._taking = True
+        for room_id in list(self._queues):
+            self._wake(room_id)
+
+    def deliver(self, rows: list[InboxRow]) -> None:
+        """Queue inputs that are committed to the inbox."""
+        for row in rows:
+            bisect.insort(self._queues[row.room_id], (row.order, row), key=lambda q: q[0])
+            self._wake(row.room_id)
+
+    def hold(self, room_id: str, held: bool) -> None:
+        """Let a room's inputs wait, or go on; holds are counted."""
+        self._held[room_id] += 1 if held else -1
+        if not self._held[room_id]:
+            del self._held[room_id]
+            self._wake(room_id)
+
+    def keys_came(self) -> None:
+        """Try again what could not be decrypted."""
+        parked, self._parked = list(self._parked.values()), {}
+        self.deliver(parked)
+
+    async def idle(self) -> None:
+        """Wait until no room has anything to do."""
+        while self._workers:
+            await asyncio.wait(list(self._workers.values()))
+
+    async def aclose(self) -> None:
+        """Take no more; what is being decided is decided, the rest stays in the inbox."""
+        self._taking = False
+        if self._workers:
+            await asyncio.wait(list(self._workers.values()), timeout=ASK_LIMIT)
+        for worker in list(self._workers.values()):
+            worker.cancel()
+        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+
+    def _wake(self, room_id: str) -> None:
+        if self._taking and room_id not in self._workers and not self._held.get(room_id):
+            if self._queues.get(room_id):
+                worker = asyncio.create_task(self._work(room_id), name=f"actor {room_id}")
+                self._workers[room_id] = worker
+                worker.add_done_callback(lambda _: self._rest(room_id))
+
+    def _rest(self, room_id: str) -> None:
+        del self._workers[room_id]
+        if not self._queues.get(room_id):
+            self._queues.pop(room_id, None)
+        self._wake(room_id)
+
+    async def _work(self, room_id: str) -> None:
+        queue = self._queues[room_id]
+        while queue and self._taking and not self._held.get(room_id):
+            _, row = queue[0]
+            await self._handle_surely(row)
+            queue.remove((row.order, row))
+
+    async def _handle_surely(self, row: InboxRow) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._handle(row)
+                return
+            except StoreError as error:
+                failures += 1
+                log.error("store.failed", why=str(error), again_in=backoff(failures))
+                await asyncio.sleep(backoff(failures))
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                # One input that we cannot handle must not end the process nor silence the room. It
+                # stays in the inbox, so that a mended version finds it.
+                log.exception("input.broke", room=row.room_id, input=row.key)
+                return
+
+    async def _handle(self, row: InboxRow) -> None:
+        event = self._read(row)
+        if isinstance(event, Ciphertext):
+            self._parked[row.key] = row
+            log.warning("input.undecryptable", room=row.room_id, event=row.key)
+            return
+        settle = [Delete("inbox", row.key)]
+        if event is None:
+            await self._ledger.save(settle, point="input")
+            self.on_settled(row.key)
+            return
+        facts = ContextFacts(None)
+        preload: list[tuple[Table, str]] = [("rooms", room_key(row.room_id))]
+        body, thread, sender = "", None, ""
+        if isinstance(event, Message):
+            event, facts = await self._prepared(event)
+            body, thread, sender = event.body, event.thread, event.sender
+            preload.append(("users", user_key(sender)))
+        try:
+            await self._ledger.decide(
+                row.key,
+                lambda case: receive(case, event, self._access, facts),
+                settle=settle,
+                preload=preload,
+                point="input",
+                order=row.order,
+                body=body,
+                thread=thread,
+                sender=sender,
+            )
+        except Refused as refusal:
+            # The decision and the diagram disagree: say so loudly, and do not try for ever.
+            log.error("input.refused", room=row.room_id, input=row.key, why=str(refusal))
+            await self._ledger.save(settle, point="input")
+        self.on_settled(row.key)
+
+    def _read(self, row: InboxRow) -> Input | None:
+        if row.kind == "invite":
+            return read_invite(row.room_id, row.content, self._me)
+        if row.kind == "removed":
+            return Removed(row.room_id)
+        event = row.content
+        if event.get("type") == "m.room.encrypted":
+            event = self._crypto.decrypt(row.room_id, event) or event
+        return read(row.room_id, event, self._me)
+
+    async def _prepared(self, message: Message) -> tuple[Message, ContextFacts]:
+        said = parse(message.body)
+        dialog = self._ledger.memory.dialogs.get(message.room_id)
+        if isinstance(said, Number) and (dialog is None or message.reply_to is not None):
+            return replace(message, stale_list=await self._answers_old_list(message)), ContextFacts(
+                None
+            )
+        if isinstance(said, Command):
+            spec = BY_NAME.get(said.name)
+            if spec is not None and spec.name == "context":
+                return message, await self._context(message)
+        return message, ContextFacts(None)
+
+    async def _answers_old_list(self, message: Message) -> bool:
+        """Whether what a bare number answers is one of our lists that is not open any more."""
+        if message.reply_to is not None:
+            dialog = self._ledger.memory.dialogs.get(message.room_id)
+            if dialog is not None and dialog[0].list_event_id == message.reply_to:
+                return False
+            event = await self._rooms.event(message.room_id, message.reply_to)
+        else:
+            event = await self._rooms.message_before(message.room_id, message.event_id)
+        if event is None or event.get("sender") != self._me:
+            return False
+        content = event.get("content")
+        return isinstance(content, dict) and DIALOG in content
+
+    async def _context(self, message: Message) -> ContextFacts:
+        stored = await self._ledger.store.get("rooms", room_key(message.room_id))
+        if stored is None or stored.body["state"] not in ("bound", "cleared"):
+            return ContextFacts(None)
+        if stored.body["matrix_user_id"] != message.sender:
+            return ContextFacts(None)
+        agent_id, chat = stored.body["agent_id"], stored.body["platform_chat_id"]
+        ref = ChatRef(self._ledger.world.installation_id, agent_id, chat, message.sender)
+        try:
+            async with asyncio.timeout(ASK_LIMIT):
+                context = await self._directory.client_for(agent_id).describe_context(ref)
+        except (AgentMissing, AdapterMissing, TimeoutError) as error:
+            return ContextFacts(None, str(error) or type(error).__name__)
+        except CallFailed as error:
+            return ContextFacts(None, error.error.message)
+        return ContextFacts(context.turns)

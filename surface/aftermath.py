@@ -1,0 +1,63 @@
+"""What the outcome of an effect means to the machines.
+
+Pure: called inside the decision that settles the effect's outbox row, so that the outcome and its
+consequences are one transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from machines.effects import CreateRoom, Effect, JoinRoom, Notice, Placeholder
+from surface import onboarding
+from surface.case import Case
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an effect ended."""
+
+    event_id: str | None = None
+    """The event it became, for messages."""
+    room_id: str | None = None
+    """The room it made."""
+    encrypted: bool = False
+    """Whether that room, or the one that was joined, is encrypted."""
+    direct: bool = False
+    """Whether the room that was joined holds nobody but the bot and its inviter."""
+    display_name: str | None = None
+    """What the person calls themselves, when that was asked on the way."""
+    refused: str | None = None
+    """The Matrix error code, if the homeserver said no for good."""
+    reason: str = ""
+
+
+def aftermath(case: Case, effect: Effect, result: Result) -> None:
+    """Send the machines the event that follows from an effect's outcome."""
+    match effect:
+        case JoinRoom() if result.refused is None:
+            onboarding.joined(
+                case,
+                effect,
+                direct=effect.direct or result.direct,
+                encrypted=result.encrypted,
+                display_name=result.display_name,
+            )
+        case CreateRoom() if result.refused is not None:
+            case.user(effect.owner).take(
+                "create_failed", nonce=effect.nonce, reason=result.reason or result.refused
+            )
+        case CreateRoom() if result.room_id is not None:
+            onboarding.created(
+                case, effect.owner, effect.nonce, result.room_id, encrypted=result.encrypted
+            )
+        case Placeholder() if result.event_id is not None:
+            turn = case.turn(effect.turn_id)
+            if turn is not None:
+                turn.take("placeholder_sent", placeholder_id=result.event_id)
+        case Notice(dialog=True) if result.event_id is not None:
+            dialog = case.dialog(effect.room_id)
+            if dialog.knows("posted"):
+                dialog.take("posted", list_event_id=result.event_id)
+        case _:
+            pass

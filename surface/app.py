@@ -1,0 +1,253 @@
+"""The running bot: what is started in which order, and how it is stopped.
+
+Start: lock and open the store, restore the session, fit the machines to the registry, read what happened
+meanwhile (one sync and its gaps), and only then carry out what is pending and handle what came. Stop: take
+nothing new, finish or park what runs, close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from config import PasswordLogin, Registry, Settings
+from store import Store, TinyStore
+from surface import failpoints as failpoints_
+from surface.actor import Actors
+from surface.case import World
+from surface.clock import SystemClock
+from surface.deeds import Deeds
+from surface.ingest import Ingest
+from surface.ledger import Ledger
+from surface.matrix import session as sessions
+from surface.matrix.api import Api, Lost, MatrixError, TokenDead
+from surface.matrix.courier import Courier
+from surface.matrix.crypto import Crypto
+from surface.matrix.rooms import Rooms
+from surface.matrix.session import Session, SessionError
+from surface.matrix.sync import SyncLoop, backoff
+from surface.memory import Memory
+from surface.outbox import Outbox
+from surface.platform.directory import Directory
+from surface.reconcile.apply import reconcile
+from surface.turns import Turns
+
+log = structlog.get_logger()
+
+DATABASE = "lambda_matrix.db"
+MATRIX_STORE = "matrix_store"
+
+
+async def session_for(settings: Settings) -> Session:
+    """The stored session, or a first login.
+
+    Raises:
+        SessionError: neither works; says why and what to do.
+    """
+    folder = settings.state_dir / MATRIX_STORE
+    session = sessions.load(folder)
+    if session is not None:
+        if session.user_id != settings.user_id:
+            raise SessionError(
+                f"{settings.state_dir} belongs to {session.user_id}, but `user_id` is "
+                f"{settings.user_id}; use another `state_dir`, or correct `user_id`"
+            )
+        if session.homeserver != settings.homeserver:
+            session = Session(**{**vars(session), "homeserver": settings.homeserver})
+        return session
+    login = settings.login
+    if isinstance(login, PasswordLogin):
+        log.info("session.first_login", user=settings.user_id, homeserver=settings.homeserver)
+        password = login.password.get_secret_value()
+        return await sessions.log_in(settings.homeserver, settings.user_id, password, folder)
+    session = Session(
+        settings.homeserver,
+        settings.user_id,
+        login.device_id,
+        login.access_token.get_secret_value(),
+        secrets.token_urlsafe(32),
+    )
+    sessions.keep(folder, session)
+    return session
+
+
+def login_hint(settings: Settings) -> str:
+    """What to do when the homeserver no longer knows the token."""
+    file = settings.state_dir / MATRIX_STORE / sessions.FILE
+    return (
+        f"the homeserver does not know the access token of {settings.user_id} any more (logged out, "
+        f"or the device was deleted). Run `surface login` with the same configuration to log in again "
+        f"as a new device; the old session in {file} is kept aside. Nothing else is lost."
+    )
+
+
+@dataclass
+class App:
+    """Everything that runs."""
+
+    settings: Settings
+    ledger: Ledger
+    sync: SyncLoop
+    ingest: Ingest
+    actors: Actors
+    turns: Turns
+    outbox: Outbox
+    rooms: Rooms
+
+    async def run(self) -> None:
+        """Catch up, then live until cancelled.
+
+        Raises:
+            TokenDead: the session is over.
+            StoreError: the store is not usable.
+        """
+        await self._catch_up()
+        log.info("bot.ready", user=self.settings.user_id, pending=len(self.outbox))
+        live = asyncio.create_task(self.sync.run(), name="sync")
+        failed = asyncio.ensure_future(self.outbox.failed)
+        try:
+            done, _ = await asyncio.wait({live, failed}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            live.cancel()
+            await asyncio.gather(live, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Take nothing new, finish or park what runs within the grace, write the token down."""
+        grace = self.settings.shutdown_grace
+        log.info("bot.stopping", grace=grace)
+        await self.ingest.aclose()
+        await self.actors.aclose()
+        await self.turns.aclose(grace)
+        await self.outbox.aclose(grace / 2)
+        await self.ingest.keep_token(self.sync.since)
+        log.info("bot.stopped", left=len(self.outbox))
+
+    async def _catch_up(self) -> None:
+        findings = await reconcile(self.ledger)
+        if findings:
+            log.info("reconcile.done", found=len(findings))
+        await self._prepare()
+        await self.outbox.start(self.ledger.world.boot)
+        self.sync.since = await self.ingest.start()
+        await self.actors.start()
+        # What happened meanwhile comes first: our own echoes settle what need not be sent again.
+        await self.sync.once()
+        await self.ingest.fill_stored_gaps()
+        self.outbox.open()
+        self.actors.open()
+        await self.turns.start()
+
+    async def _prepare(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self.rooms.prepare()
+                return
+            except (Lost, MatrixError) as error:
+                failures += 1
+                delay = backoff(failures)
+                log.warning(
+                    "homeserver.not_reached",
+                    homeserver=self.settings.homeserver,
+                    why=str(error),
+                    again_in=round(delay, 1),
+                    hint="waiting for it; check `homeserver` if it should be up",
+                )
+                await asyncio.sleep(delay)
+
+
+@asynccontextmanager
+async def running(settings: Settings, agents: Registry) -> AsyncIterator[App]:
+    """Build the bot on its state directory; takes it down on the way out.
+
+    Raises:
+        StoreError: the state directory is locked, damaged or not writable.
+        SessionError: the bot cannot log in.
+    """
+    store: Store = TinyStore.open(settings.state_dir / DATABASE)
+    try:
+        async with _built(settings, agents, store) as app:
+            yield app
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def _built(settings: Settings, agents: Registry, store: Store) -> AsyncIterator[App]:
+    session = await session_for(settings)
+    client = sessions.open_session(session, settings.state_dir / MATRIX_STORE)
+    directory: Directory | None = None
+    try:
+        installation = await store.get("meta", "installation_id")
+        assert installation is not None
+        world = World(agents, settings.locale, secrets.token_hex(6), installation.body["value"])
+        points, memory = failpoints_.from_environment(), Memory()
+        ledger = Ledger(store, memory, world, points, SystemClock())
+        api = Api(client)
+        crypto, courier = Crypto(client, api), Courier(api)
+        rooms = Rooms(
+            api,
+            courier,
+            crypto,
+            points,
+            user_id=session.user_id,
+            room_version=settings.room_version,
+        )
+        directory = Directory(agents, store, world.installation_id)
+        deeds = Deeds(
+            rooms,
+            store,
+            agents,
+            directory,
+            points,
+            encryption=settings.encryption,
+            installation_id=world.installation_id,
+            chat_idle=lambda chat: turns.chat_idle(chat),
+        )
+        outbox = Outbox(ledger, deeds.perform)
+        turns = Turns(ledger, outbox, directory, rooms, settings.answers, points)
+        actors = Actors(ledger, rooms, crypto, directory, settings.access, session.user_id)
+        ingest = Ingest(ledger, rooms, session.user_id, actors.deliver, actors.hold, outbox.echoed)
+        actors.on_settled = ingest.settled
+        sync = SyncLoop(api, crypto, ingest.keep, None)
+        sync.on_keys = actors.keys_came
+        ledger.listen(outbox.on_decided)
+        ledger.listen(turns.on_decided)
+        app = App(settings, ledger, sync, ingest, actors, turns, outbox, rooms)
+        try:
+            yield app
+        finally:
+            await app.stop()
+    finally:
+        if directory is not None:
+            await directory.aclose()
+        await client.close()  # type: ignore[no-untyped-call]
+
+
+async def serve(settings: Settings, agents: Registry, stop: asyncio.Event) -> None:
+    """Run the bot until `stop` is set.
+
+    Raises:
+        SessionError: it cannot log in, or the homeserver has forgotten it.
+        StoreError: the state directory is locked, damaged or not writable.
+    """
+    async with running(settings, agents) as app:
+        live = asyncio.create_task(app.run(), name="app")
+        asked = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait({live, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if live.done():
+                live.result()
+        except TokenDead:
+            raise SessionError(login_hint(settings)) from None
+        finally:
+            for task in (live, asked):
+                task.cancel()
+            await asyncio.gather(live, asked, return_exceptions=True)

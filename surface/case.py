@@ -1,0 +1,428 @@
+"""One decision, before anything is written: the machines it moves and the effects it wants.
+
+A `Case` is pure and synchronous. It hands out machines restored from documents that were read beforehand;
+when a decision asks for one that was not, `NotLoaded` ends it, the ledger reads the document, and the
+decision starts again from nothing. That is allowed because a decision has touched nothing yet.
+
+`outcome` turns what happened into one batch for the store: changed documents with the revisions they were
+read at, new turns, outbox rows, and the input settled.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+from config import Agent, Registry
+from machines import DialogMachine, RoomMachine, TurnMachine, UserMachine
+from machines.chart import Chart
+from machines.dialog import Dialog
+from machines.effects import (
+    AcceptTurn,
+    Answer,
+    Effect,
+    EndTurns,
+    Fresh,
+    Notice,
+    OfferAgents,
+    Param,
+    SetTopic,
+    Text,
+)
+from machines.room import Room
+from machines.turn import Turn
+from machines.user import User
+from store.documents import (
+    HISTORY,
+    VERSIONS,
+    Document,
+    read,
+    room_key,
+    user_key,
+    written,
+)
+from store.store import Delete, Put, Stored, Table, Write
+from surface.effects_codec import decode, encode, resolve
+from surface.memory import Memory
+from surface.texts import Markdown, say
+
+Loaded: TypeAlias = Mapping[tuple[Table, str], Stored | None]
+Scanned: TypeAlias = Mapping[tuple[Table, str], Sequence[tuple[str, Stored]]]
+
+
+class NotLoaded(Exception):
+    """The decision needs a document, or all with a prefix, that was not read before it."""
+
+    def __init__(self, table: Table, key: str, *, scan: bool = False) -> None:
+        self.table, self.key, self.scan = table, key, scan
+        super().__init__(f"{table}/{key}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """An effect as it lies in the outbox."""
+
+    key: str
+    seq: int
+    effect: Effect
+    locale: str
+    boot: str | None = None
+    """Set for effects of transient dialogs: dropped by a process with another boot id."""
+    fresh: bool = True
+    """Not tried yet by anybody; False for rows found in the store at start."""
+
+    @property
+    def transaction(self) -> str:
+        """The transaction id under which it is sent, always the same."""
+        return "s" + blake2b(self.key.encode(), digest_size=12).hexdigest()
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A turn that waits, as its room's queue needs to know it."""
+
+    turn_id: str
+    room_id: str
+    order: str
+    platform_chat_id: str
+
+
+@dataclass
+class Outcome:
+    """What a decision comes to."""
+
+    changes: list[Write]
+    rows: list[Row]
+    ended: list[str]
+    """Turns that are over by this decision."""
+    accepted: list[Accepted]
+    """Turns that are waiting by this decision."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What a decision may know besides documents."""
+
+    agents: Registry
+    locale: str
+    """The locale of those who have none of their own."""
+    boot: str
+    installation_id: str
+
+
+@dataclass
+class _Open:
+    machine: Chart[Any]
+    document: Document[Any]
+    before: str
+
+
+@dataclass
+class Case:
+    """One decision in the making.
+
+    Args:
+        cause: what is being decided (an event id, an outbox key, a finding); prefix of effect keys.
+        at: the time of the decision, ISO 8601, for the history of transitions only.
+        order: the position of the input in its room, taken over by a turn it becomes.
+    """
+
+    cause: str
+    at: str
+    world: World
+    memory: Memory
+    loaded: Loaded
+    scanned: Scanned
+    order: str = ""
+    body: str = ""
+    thread: str | None = None
+    sender: str = ""
+    _open: dict[tuple[Table, str], _Open] = field(default_factory=dict)
+    _dialogs: dict[str, DialogMachine] = field(default_factory=dict)
+    _asked_anew: set[str] = field(default_factory=set)
+    _effects: list[Effect] = field(default_factory=list)
+
+    # Documents
+
+    def user(self, user_id: str) -> UserMachine:
+        """The machine of a person, at its initial state if they are new."""
+        blank = User(user_id, locale=self.world.locale)
+        machine = self._machine("users", user_key(user_id), UserMachine, blank)
+        assert isinstance(machine, UserMachine)
+        return machine
+
+    def room(self, room_id: str) -> RoomMachine:
+        """The machine of a room, at its initial state if it is new."""
+        machine = self._machine("rooms", room_key(room_id), RoomMachine, Room(room_id))
+        assert isinstance(machine, RoomMachine)
+        return machine
+
+    def turn(self, turn_id: str) -> TurnMachine | None:
+        """The machine of a turn where it stands, a running one included; None if it is over."""
+        at: tuple[Table, str] = ("turns", turn_id)
+        if at not in self._open:
+            stored = self._stored("turns", turn_id)
+            if stored is None:
+                return None
+            document: Document[Turn] = read(
+                "turns", turn_id, stored, Turn("", "", "", "", "", "", "")
+            )
+            progress = self.memory.running.get(turn_id)
+            state = progress.state if progress else document.state
+            restored = TurnMachine(document.record, state, live=progress is not None)
+            before = str(written("turns", document.record, restored.stored_state))
+            self._open[at] = _Open(restored, document, before)
+        machine = self._open[at].machine
+        assert isinstance(machine, TurnMachine)
+        return machine
+
+    def turns_of(self, room_id: str) -> list[TurnMachine]:
+        """The turns of a room, in order."""
+        found = []
+        for key, stored in self.scan("turns", ""):
+            if stored.body["room_id"] == room_id:
+                turn = self.turn(key)
+                if turn is not None and not turn.ended:
+                    found.append(turn)
+        return sorted(found, key=lambda t: t.record.order)
+
+    def rooms_of(self, user_id: str) -> list[RoomMachine]:
+        """The chat rooms of a person by the index, in the order of their labels."""
+        rows = [stored.body for _, stored in self.scan("chats", f"chat:{user_id}:")]
+        rows.sort(key=lambda row: int(row["chat_id"][1:]))
+        return [self.room(row["surface_ref"]) for row in rows if row["user_id"] == user_id]
+
+    def scan(self, table: Table, prefix: str) -> Sequence[tuple[str, Stored]]:
+        """All documents with a prefix, as they were read."""
+        try:
+            rows = self.scanned[(table, prefix)]
+        except KeyError:
+            raise NotLoaded(table, prefix, scan=True) from None
+        return rows
+
+    def exists(self, table: Table, key: str) -> bool:
+        """Say whether there is a document."""
+        return self._stored(table, key) is not None
+
+    # The transient side
+
+    def dialog(self, room_id: str) -> DialogMachine:
+        """The open question of a room; a copy until the commit."""
+        if room_id not in self._dialogs:
+            record, state = self.memory.dialogs.get(room_id, (Dialog(room_id), "idle"))
+            self._dialogs[room_id] = DialogMachine(copy.deepcopy(record), state, live=True)
+        return self._dialogs[room_id]
+
+    def asks_anew(self, user_id: str) -> bool:
+        """True once per process for a person who has to choose though their room can talk."""
+        if user_id in self.memory.asked_anew:
+            return False
+        self._asked_anew.add(user_id)
+        return True
+
+    # Effects
+
+    def locale_of(self, user_id: str | None) -> str:
+        """The language to speak with somebody."""
+        if user_id is None:
+            return self.world.locale
+        return self.user(user_id).record.locale
+
+    def say(self, room_id: str, key: str, reply_to: str | None = None, /, **params: Param) -> None:
+        """Want a service message."""
+        self.want(Notice(room_id, Text(key, params), reply_to))
+
+    def want(self, effect: Effect) -> None:
+        """Want something done that no machine asks for by itself."""
+        self._collect()
+        self._effects.append(effect)
+
+    def text(self, user_id: str | None, key: str, /, **params: str | int) -> Markdown:
+        """A text of the catalogue as a part of another."""
+        return Markdown(say(self.locale_of(user_id), key, params))
+
+    def agent(self, agent_id: str | None) -> Agent | None:
+        """An agent of the registry."""
+        return self.world.agents.get(agent_id) if agent_id else None
+
+    def nonce(self) -> str:
+        """The nonce of a creation that this input asks for: the same whenever it is decided."""
+        seed = f"{self.world.installation_id}:{self.cause}"
+        return blake2b(seed.encode(), digest_size=12).hexdigest()
+
+    # The end
+
+    def outcome(self, settle: Sequence[Delete], number: Callable[[], int]) -> Outcome:
+        """The batch that makes this decision true.
+
+        Args:
+            settle: what is no longer to be done once this is committed.
+            number: gives the next number of an outbox row.
+        """
+        self._collect()
+        out = Outcome([], [], [], [])
+        at = 0
+        while at < len(self._effects):
+            effect = self._effects[at]
+            at += 1
+            match effect:
+                case AcceptTurn():
+                    self._accept(effect, out)
+                case EndTurns(room_id):
+                    self._end_turns(room_id)
+                    self._collect()
+                case OfferAgents(room_id, reply_to):
+                    self._offer_agents(room_id, reply_to)
+                    self._collect()
+                case _:
+                    key = f"{self.cause}/{len(out.rows)}"
+                    boot = self.world.boot if isinstance(effect, Notice) and effect.dialog else None
+                    locale = self._locale_for(effect)
+                    out.rows.append(Row(key, number(), effect, locale, boot))
+        for (table, key), opened in self._open.items():
+            self._write(table, key, opened, out)
+        out.changes.extend(encode_row(row) for row in out.rows)
+        out.changes.extend(settle)
+        return out
+
+    def take_over(self) -> None:
+        """After the commit: let memory have what the decision did to the transient machines."""
+        self.memory.asked_anew |= self._asked_anew
+        for room_id, machine in self._dialogs.items():
+            if machine.state == "idle":
+                self.memory.dialogs.pop(room_id, None)
+            else:
+                self.memory.dialogs[room_id] = (machine.record, machine.state)
+        for (table, key), opened in self._open.items():
+            if table == "turns" and opened.machine.ended:
+                self.memory.running.pop(key, None)
+            elif table == "turns" and key in self.memory.running:
+                self.memory.running[key].state = opened.machine.state
+
+    # Inside
+
+    def _stored(self, table: Table, key: str) -> Stored | None:
+        try:
+            return self.loaded[(table, key)]
+        except KeyError:
+            raise NotLoaded(table, key) from None
+
+    def _machine(self, table: Table, key: str, kind: type[Chart[Any]], blank: object) -> Chart[Any]:
+        at = (table, key)
+        if at not in self._open:
+            document = read(table, key, self._stored(table, key), blank)
+            machine = kind(document.record, document.state)
+            before = str(written(table, document.record, machine.stored_state))
+            self._open[at] = _Open(machine, document, before)
+        return self._open[at].machine
+
+    def _collect(self) -> None:
+        """Take the effects that machines have wanted since the last look, in order."""
+        machines: list[Chart[Any]] = [o.machine for o in self._open.values()]
+        for machine in [*machines, *self._dialogs.values()]:
+            self._effects.extend(machine.effects)
+            machine.effects.clear()
+
+    def _locale_for(self, effect: Effect) -> str:
+        """The language of the person whose room it is, or of whoever the decision is about."""
+        if not isinstance(effect, Notice | Answer | SetTopic):
+            return self.world.locale
+        owner = self.room(effect.room_id).record.matrix_user_id or self.sender
+        return self.locale_of(owner or None)
+
+    def _accept(self, effect: AcceptTurn, out: Outcome) -> None:
+        turn = Turn(
+            event_id=self.cause,
+            room_id=effect.room_id,
+            user_id=self.sender,
+            body=self.body,
+            agent_id=effect.agent_id,
+            platform_chat_id="",
+            order=self.order,
+            thread=self.thread,
+        )
+        body = written("turns", turn, "waiting")
+        body["platform_chat_id"] = effect.platform_chat_id
+        out.changes.append(Put("turns", self.cause, body, None))
+        # A chat that is fresh in this very decision has no turns before this one to wait for.
+        chat = effect.platform_chat_id if isinstance(effect.platform_chat_id, str) else ""
+        out.accepted.append(Accepted(self.cause, effect.room_id, self.order, chat))
+
+    def _end_turns(self, room_id: str) -> None:
+        for turn in self.turns_of(room_id):
+            progress = self.memory.running.get(turn.record.event_id)
+            text = progress.text if progress else ""
+            turn.take("stop", body=text, ending=Text("turn-stopped"))
+
+    def _offer_agents(self, room_id: str, reply_to: str | None) -> None:
+        owner = self.room(room_id).record.matrix_user_id
+        text = Text("agents-choose", {"list": self.agent_list(owner)})
+        ids = [agent.id for agent in self.world.agents.agents]
+        self.dialog(room_id).take(
+            "offer", purpose="agent", choices=ids, text=text, event_id=reply_to
+        )
+
+    def agent_list(self, user_id: str | None) -> Markdown:
+        """The agents, numbered, one a line."""
+        lines = [
+            self.text(
+                user_id,
+                "agent-line",
+                n=n,
+                name=agent.name,
+                id=agent.id,
+                description=f": {agent.description}" if agent.description else "",
+            )
+            for n, agent in enumerate(self.world.agents.agents, 1)
+        ]
+        return Markdown("\n".join(lines))
+
+    def _write(self, table: Table, key: str, opened: _Open, out: Outcome) -> None:
+        machine, document = opened.machine, opened.document
+        if machine.ended:
+            out.changes.append(Delete(table, key, document.rev))
+            out.ended.append(key)
+            return
+        body = written(table, machine.record, machine.stored_state)
+        steps = []
+        if table == "rooms":
+            steps = [
+                {"from": old, "event": event, "to": new, "at": self.at, "cause": self.cause}
+                for old, event, new in machine.path
+                if event != "talk" or old != new
+            ]
+        if str(body) == opened.before and not steps:
+            return
+        if table == "rooms":
+            body["history"] = [*document.history, *steps][-HISTORY:]
+        out.changes.append(Put(table, key, body, document.rev))
+
+
+def encode_row(row: Row) -> Put:
+    """The outbox document of an effect; a `Fresh` in it stays symbolic for the store."""
+    body = {
+        "v": VERSIONS["outbox"],
+        "seq": row.seq,
+        "effect": encode(row.effect),
+        "locale": row.locale,
+        "boot": row.boot,
+    }
+    return Put("outbox", row.key, body, 0)
+
+
+def decode_row(key: str, body: Mapping[str, Any]) -> Row:
+    """The outbox row of a stored document.
+
+    Raises:
+        DocumentError: it holds an effect that this version does not know.
+    """
+    effect = decode(key, body["effect"])
+    return Row(key, body["seq"], effect, body["locale"], body["boot"], fresh=False)
+
+
+def resolved(row: Row, ids: Mapping[Fresh, str]) -> Row:
+    """The row with real ids in the place of symbolic ones."""
+    return replace(row, effect=resolve(row.effect, ids)) if ids else row

@@ -1,0 +1,93 @@
+"""`!new`, `!chats`, `!rename`, `!archive`, `!restore`: a person's chat rooms."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from surface import texts
+from surface.commands.said import Said
+from surface.onboarding import agent_for
+from surface.render import link
+
+NAME_LIMIT = 80
+"""Characters of a room's name."""
+
+
+def new(said: Said) -> None:
+    """Ask for one more chat room."""
+    if not said.user.knows("new_chat"):
+        said.reply("command-not-here", name="new", why=said.text("why-no-space"))
+        return
+    name = said.arguments or texts.plain(
+        said.user.record.locale, "chat-name", {"n": said.user.record.next_chat_index}
+    )
+    if _name_is_fine(said, name):
+        said.user.take("new_chat", nonce=said.case.nonce(), name=name, asked_in=said.room_id)
+
+
+def show(said: Said) -> None:
+    """List the person's chats with links."""
+    lines = []
+    for room in said.case.rooms_of(said.user.record.user_id):
+        r = room.record
+        chat, name = r.chat_id or "", r.display_name or ""
+        pill = link(r.room_id, name)
+        if room.state == "archived":
+            lines.append(said.text("chat-line-archived", chat=chat, name=name))
+        elif room.state == "unbound":
+            lines.append(said.text("chat-line-unbound", chat=chat, room=pill))
+        elif room.state in ("bound", "cleared"):
+            agent = said.case.agent(r.agent_id)
+            title = agent.name if agent else r.agent_id or ""
+            lines.append(said.text("chat-line", chat=chat, room=pill, agent=title))
+    if lines:
+        said.reply("chats-list", list=texts.Markdown("\n".join(lines)))
+    else:
+        said.reply("chats-none")
+
+
+def rename(said: Said) -> None:
+    """Give this chat another name."""
+    if not said.arguments:
+        said.reply("command-needs-name")
+    elif _name_is_fine(said, said.arguments):
+        said.room.take("rename", name=said.arguments, event_id=said.event_id)
+
+
+def archive(said: Said) -> None:
+    """Take this chat out of the Space."""
+    said.room.take("archive", event_id=said.event_id)
+
+
+def restore(said: Said) -> None:
+    """Bring an archived chat back, from any room."""
+    archived = {
+        room.record.chat_id or "": room
+        for room in said.case.rooms_of(said.user.record.user_id)
+        if room.state == "archived"
+    }
+    listed = ", ".join(archived)
+    wanted = said.arguments.upper().removeprefix("С")  # noqa: RUF001 — a Cyrillic С looks the same
+    wanted = wanted if wanted.startswith("C") else f"C{wanted}"
+    if not archived:
+        said.reply("restore-none")
+    elif not said.arguments:
+        said.reply("restore-which", chats=listed)
+    elif wanted not in archived:
+        said.reply("restore-unknown", chat=said.arguments[:20], chats=listed)
+    else:
+        room = archived[wanted]
+        valid = agent_for(said.case, room.record.agent_id) is not None
+        room.take("restore", agent_valid=valid)
+        pill = link(room.record.room_id, room.record.display_name)
+        said.reply("restored", chat=wanted, room=pill)
+
+
+def _name_is_fine(said: Said, name: str) -> bool:
+    if len(name) > NAME_LIMIT:
+        said.reply("name-too-long", max=NAME_LIMIT)
+        return False
+    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in name):
+        said.reply("name-bad")
+        return False
+    return True

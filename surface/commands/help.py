@@ -1,0 +1,35 @@
+"""`!help`: what can be done in this room, taken from the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from surface import texts
+from surface.commands.said import Said
+
+if TYPE_CHECKING:
+    from surface.commands.registry import Spec
+
+commands: Callable[[], tuple[Spec, ...]]
+"""The table; set by the registry, which imports this module."""
+
+
+def show(said: Said) -> None:
+    """List what works here, or explain one command."""
+    asked = said.arguments.removeprefix("!").casefold()
+    if asked:
+        for spec in commands():
+            if asked in (spec.name, *spec.aliases):
+                said.reply("help-one", usage=spec.usage, summary=said.text(spec.summary))
+                return
+        said.reply("command-unknown", name=asked[:32])
+        return
+    lines = [
+        said.text("help-line", usage=spec.usage, summary=said.text(spec.summary))
+        for spec in commands()
+        if spec.event is None or said.room.knows(spec.event)
+    ]
+    if said.room.knows("talk") and said.room.state in ("bound", "cleared"):
+        lines.append(texts.Markdown("\n" + said.text("help-talk")))
+    said.reply("help-head", list=texts.Markdown("\n".join(lines)))

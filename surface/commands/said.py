@@ -1,0 +1,54 @@
+"""A command in its place: who said it, where, and what the decision may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from machines import RoomMachine, UserMachine
+from machines.effects import Param
+from surface import texts
+from surface.case import Case
+
+
+@dataclass(frozen=True)
+class ContextFacts:
+    """What the platform said of the room's context before the decision."""
+
+    turns: int | None
+    reason: str = ""
+    """Why `turns` is not known."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """One command, on its way to its handler."""
+
+    case: Case
+    room: RoomMachine
+    user: UserMachine
+    event_id: str
+    arguments: str
+    facts: ContextFacts = field(default_factory=lambda: ContextFacts(None))
+
+    @property
+    def room_id(self) -> str:
+        """Where it was said."""
+        return self.room.record.room_id
+
+    def reply(self, key: str, /, **params: Param) -> None:
+        """Want a service message in answer."""
+        self.case.say(self.room_id, key, self.event_id, **params)
+
+    def text(self, key: str, /, **params: str | int) -> texts.Markdown:
+        """A text as a part of another, in the person's language."""
+        return self.case.text(self.user.record.user_id, key, **params)
+
+    def why_not(self) -> texts.Markdown:
+        """Why this room's state does not know what was asked for."""
+        match self.room.state:
+            case "home":
+                return self.text("why-home")
+            case "archived":
+                return self.text("why-archived", chat=self.room.record.chat_id or "")
+            case _:
+                return self.text("why-unbound")

@@ -1,0 +1,188 @@
+"""Mermaid source to SVG, offline: `mermaidx` runs mermaid.js itself, without a browser.
+
+What it draws is then made fit to stand alone: text is real text, not HTML (so that every viewer
+shows it), light and dark are both readable, and `observed_*` has its own colour. The drawing
+carries the hash of its source: whether it is fresh can be said without drawing it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import xml.etree.ElementTree as ET
+from importlib.metadata import version
+
+from machines.tables import OBSERVED
+
+SVG = "http://www.w3.org/2000/svg"
+XHTML = "http://www.w3.org/1999/xhtml"
+_LABEL = re.compile(r"(?<= : ).+")
+_COLOUR = re.compile(r"(?<![-\w])color: ([^;!]+?) ?(?:!important)?;")
+_HASH = re.compile(r"source sha256:([0-9a-f]{64})")
+
+FONT = 14
+"""Size of all text, in px of the drawing."""
+
+CONFIG = {
+    "theme": "neutral",
+    "fontSize": FONT,
+    "themeVariables": {"fontSize": f"{FONT}px"},
+    "flowchart": {"nodeSpacing": 40, "rankSpacing": 60},
+    # Rough shapes are drawn with random strokes unless they are seeded.
+    "handDrawnSeed": 1,
+}
+"""Options of mermaid.js that make the drawing calm and the same each time."""
+
+CSS = """
+.paper{fill:#ffffff}
+.line{stroke:none}
+.title{font-weight:bold}
+text.observed{fill:#0b57d0 !important}
+#my-svg .edgeLabel .line{paint-order:stroke;stroke:#ffffff;stroke-width:4px;stroke-linejoin:round}
+#my-svg path.observed{fill:none;stroke:#0b57d0;stroke-dasharray:7 4}
+.durable .divider{stroke:#2e7d32 !important;stroke-width:1px}
+.transient .divider{stroke:#b26a00 !important;stroke-width:1px}
+.legend .divider{stroke:#b0bec5 !important;stroke-width:1px}
+@media (prefers-color-scheme: dark){
+.paper{fill:#0d1117}
+.edgeLabel .line{fill:#e6edf3 !important;stroke:#0d1117 !important}
+.edgeLabel .observed{fill:#79b8ff !important}
+#my-svg .statediagramTitleText{fill:#e6edf3}
+#my-svg path.transition{stroke:#b1bac4}
+#my-svg path.observed{stroke:#79b8ff}
+#my-svg marker path{fill:#b1bac4 !important;stroke:#b1bac4 !important}
+#my-svg .state-start{fill:#b1bac4 !important;stroke:#b1bac4 !important}
+}
+"""
+
+
+class RendererMissing(Exception):
+    """The optional package that draws is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "diagrams are drawn by mermaidx, which is not installed: "
+            "pip install 'matrix-surface[diagrams]'"
+        )
+
+
+def fingerprint(source: str) -> str:
+    """What an SVG carries of its Mermaid source (hex SHA-256)."""
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def fingerprint_of(svg: str) -> str | None:
+    """The fingerprint an SVG carries; None if it carries none."""
+    found = _HASH.search(svg)
+    return found[1] if found else None
+
+
+def texts(svg: str) -> list[str]:
+    """Every line of text in the drawing, in its order.
+
+    Raises:
+        xml.etree.ElementTree.ParseError: it is no well-formed XML.
+    """
+    root = ET.fromstring(svg)  # noqa: S314 - our own file
+    lines = ("".join(text.itertext()).strip() for text in root.iter(f"{{{SVG}}}text"))
+    return [line for line in lines if line]
+
+
+def render(source: str) -> str:
+    """Draw Mermaid source; the same source and version of mermaidx give the same bytes.
+
+    Raises:
+        RendererMissing: mermaidx is not installed.
+    """
+    try:
+        import mermaidx  # noqa: PLC0415 - optional, and slow to import
+    except ImportError:
+        raise RendererMissing from None
+    drawing = mermaidx.render(_unbreakable(source), config=CONFIG).svg()
+    ET.register_namespace("", SVG)
+    root = ET.fromstring(drawing)  # noqa: S314 - drawn a line ago
+    for parent in root.iter():
+        # Some viewers take no style that ends in `!important`; in place it wins anyway.
+        if "style" in parent.attrib:
+            parent.set("style", parent.attrib["style"].replace(" !important", ""))
+        labels = parent.findall(f"{{{SVG}}}foreignObject")
+        for html in labels:
+            heads_a_box = html is labels[0] and len(labels) > 1
+            _put_in_place(parent, html, _plain_text(html, bold=heads_a_box))
+    _mark_observed(root)
+    _lay_on_paper(root)
+    metadata = ET.Element(f"{{{SVG}}}metadata")
+    metadata.text = f"source sha256:{fingerprint(source)}, mermaidx {version('mermaidx')}"
+    root.insert(0, metadata)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _unbreakable(source: str) -> str:
+    """The same source, its labels without places where mermaid.js would break a line."""
+    return _LABEL.sub(lambda label: label[0].replace(" ", "\u00a0"), source)
+
+
+def _put_in_place(parent: ET.Element, old: ET.Element, new: ET.Element) -> None:
+    place = list(parent).index(old)
+    parent.remove(old)
+    parent.insert(place, new)
+
+
+def _plain_text(html: ET.Element, *, bold: bool) -> ET.Element:
+    """A label that mermaid.js wrote as HTML, as SVG text in the same place: a `text` per line."""
+    group = ET.Element(f"{{{SVG}}}g")
+    if "transform" in html.attrib:
+        group.set("transform", html.attrib["transform"])
+    paragraph = html.find(f".//{{{XHTML}}}p")
+    if paragraph is None:
+        return group
+    lines = [paragraph.text or "", *(br.tail or "" for br in paragraph)]
+    box = html.find(f"{{{XHTML}}}div")
+    style = box.get("style", "") if box is not None else ""
+    width, height = float(html.attrib["width"]), float(html.attrib["height"])
+    colour = _COLOUR.search(style)
+    centred = bold or "text-align: center" in style
+    for number, line in enumerate(lines):
+        middle = (number + 0.5) * height / len(lines)
+        text = ET.SubElement(group, f"{{{SVG}}}text", {"font-size": f"{FONT}px"})
+        text.set("class", "line title" if bold else "line")
+        text.set("x", f"{width / 2 if centred else 0:g}")
+        text.set("y", f"{middle + 0.35 * FONT:g}")
+        text.set("text-anchor", "middle" if centred else "start")
+        text.set("fill", colour[1] if colour else "#24292f")
+        text.text = line.replace("\u00a0", " ")
+    return group
+
+
+def _mark_observed(root: ET.Element) -> None:
+    """Give lines of `observed_*` their class, and arrows that carry nothing else."""
+    arrows: set[str] = set()
+    for label in root.iter(f"{{{SVG}}}g"):
+        observed = False
+        lines = label.findall(f"{{{SVG}}}g/{{{SVG}}}text")
+        marked = 0
+        for text in lines:
+            line = text.text or ""
+            # A guard on a line of its own belongs to the event above it.
+            if not line.startswith(("[", "and ")):
+                observed = line.startswith(OBSERVED)
+            if observed:
+                text.set("class", "line observed")
+                marked += 1
+        if lines and marked == len(lines):
+            arrows.add(label.get("data-id", ""))
+    for path in root.iter(f"{{{SVG}}}path"):
+        path.attrib.pop("data-points", None)
+        if path.get("data-id") in arrows:
+            path.set("class", f"{path.get('class', '')} observed")
+
+
+def _lay_on_paper(root: ET.Element) -> None:
+    x, y, width, height = (float(n) for n in root.get("viewBox", "0 0 0 0").split())
+    paper = {"x": x, "y": y, "width": width, "height": height, "class": "paper"}
+    style = ET.Element(f"{{{SVG}}}style")
+    style.text = CSS
+    sheet = ET.Element(f"{{{SVG}}}rect", {k: str(v) for k, v in paper.items()})
+    first = next((i for i, child in enumerate(root) if child.tag == f"{{{SVG}}}g"), len(root))
+    root.insert(first, sheet)
+    root.insert(first, style)

@@ -1,0 +1,65 @@
+"""Named points at which a test may kill the process: between every two durable or visible steps.
+
+Inert unless `SURFACE_FAILPOINT=name` or `name:n` is set; then the n-th passing of that point ends the
+process with SIGKILL, as a power cut would. Every point is named in `POINTS`; passing one that is not is
+an error, so that the crash tests, which are generated from the list, can forget none.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+COMMITS = ("ingest", "input", "turn.placeholder", "turn.final", "settle", "reconcile")
+"""Commits of the store; each has a point `before` and `after`."""
+
+REQUESTS = (
+    "join",
+    "leave",
+    "create",
+    "invite",
+    "state",
+    "notice",
+    "placeholder",
+    "answer",
+    "preview",
+)
+"""Requests to the homeserver; `before` is before sending, `after` is the response received and not yet
+looked at: to what lies on disk, a lost response."""
+
+PLATFORM = ("platform.asked", "platform.streamed", "platform.done", "platform.disconnected")
+"""Points of a turn: asked but nothing heard, some text heard, all heard and nothing committed."""
+
+POINTS: frozenset[str] = frozenset(
+    {f"commit.{name}.{side}" for name in COMMITS for side in ("before", "after")}
+    | {f"request.{name}.{side}" for name in REQUESTS for side in ("before", "after")}
+    | set(PLATFORM)
+)
+
+VARIABLE = "SURFACE_FAILPOINT"
+
+
+class Failpoints:
+    """The armed point of this process, if any."""
+
+    def __init__(self, spec: str | None) -> None:
+        self._name, _, nth = (spec or "").partition(":")
+        self._left = int(nth or 1)
+        if self._name and self._name not in POINTS:
+            raise ValueError(
+                f"{VARIABLE}: `{self._name}` is not a failpoint; see surface/failpoints.py"
+            )
+
+    def hit(self, name: str) -> None:
+        """Pass a point; does not return if this is the armed one."""
+        if name not in POINTS:
+            raise KeyError(f"failpoint {name!r} is not listed in POINTS")
+        if name == self._name:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def from_environment() -> Failpoints:
+    """The failpoint that the environment arms; normally none."""
+    return Failpoints(os.environ.get(VARIABLE))

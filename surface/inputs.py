@@ -1,0 +1,202 @@
+"""What comes in, as values of one closed type; and how a raw event becomes one.
+
+The inbox keeps what was received, as received. `read` turns it into an `Input` when it is taken up. Pure:
+whatever a stranger put into an event, the outcome is an `Input` or None (nothing for us), never an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+MARKER = "lambda.surface.room"
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something a person said."""
+
+    event_id: str
+    room_id: str
+    sender: str
+    body: str
+    msgtype: str
+    reply_to: str | None = None
+    thread: str | None = None
+    stale_list: bool = False
+    """It is a bare number, and answers a list of an earlier process of ours."""
+
+
+@dataclass(frozen=True)
+class Invite:
+    """The bot was invited. Stripped invites have no event id."""
+
+    room_id: str
+    inviter: str
+    direct: bool
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Somebody's membership in a room changed."""
+
+    room_id: str
+    user_id: str
+    sender: str
+    membership: str
+
+
+@dataclass(frozen=True)
+class Removed:
+    """The bot is no longer in a room (left, kicked, banned), or an invite was taken back."""
+
+    room_id: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """Somebody other than the bot set the room's name."""
+
+    room_id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Encrypted:
+    """The room is encrypted from now on."""
+
+    room_id: str
+
+
+@dataclass(frozen=True)
+class Marked:
+    """One of our own rooms has its marker: this is the room behind a nonce."""
+
+    room_id: str
+    owner: str
+    nonce: str
+    encrypted: bool
+
+
+@dataclass(frozen=True)
+class Ciphertext:
+    """An event that could not be decrypted (yet)."""
+
+    event_id: str
+    room_id: str
+    sender: str
+
+
+Input: TypeAlias = Message | Invite | Membership | Removed | Named | Encrypted | Marked | Ciphertext
+
+INTERESTING = frozenset(
+    {
+        "m.room.message",
+        "m.room.encrypted",
+        "m.room.member",
+        "m.room.name",
+        "m.room.encryption",
+        MARKER,
+    }
+)
+"""The types of events that enter the inbox."""
+
+
+def interesting(event: dict[str, Any], me: str) -> bool:
+    """Say whether a timeline or state event is an input; own messages never are."""
+    kind, sender = event.get("type"), event.get("sender")
+    if kind not in INTERESTING or not _is_id(event.get("event_id")):
+        return False
+    if kind == MARKER:
+        return sender == me
+    if kind == "m.room.encryption":
+        return True
+    if kind == "m.room.member":
+        return sender != me and event.get("state_key") != me
+    return sender != me
+
+
+def read(room_id: str, event: dict[str, Any], me: str) -> Input | None:
+    """The input behind an event that has been decrypted if it could be; None if it says nothing to us."""
+    content = event.get("content")
+    if not isinstance(content, dict):
+        return None
+    sender = _text(event.get("sender"))
+    match event.get("type"):
+        case "m.room.message":
+            return _message(room_id, event, content)
+        case "m.room.encrypted":
+            return Ciphertext(_text(event.get("event_id")), room_id, sender)
+        case "m.room.member":
+            user_id = _text(event.get("state_key"))
+            return Membership(room_id, user_id, sender, _text(content.get("membership")))
+        case "m.room.name":
+            name = content.get("name")
+            return Named(room_id, name[:255]) if isinstance(name, str) and name.strip() else None
+        case "m.room.encryption":
+            return Encrypted(room_id)
+        case kind if kind == MARKER and sender == me and event.get("state_key") == "":
+            owner, nonce = content.get("owner"), content.get("nonce")
+            if isinstance(owner, str) and isinstance(nonce, str):
+                return Marked(room_id, owner, nonce, content.get("encrypted") is True)
+    return None
+
+
+def read_invite(room_id: str, invite_state: list[Any], me: str) -> Invite | None:
+    """The invite behind a room's stripped state; None if it does not say who invites."""
+    for event in invite_state:
+        if not isinstance(event, dict) or event.get("type") != "m.room.member":
+            continue
+        content = event.get("content")
+        if event.get("state_key") == me and isinstance(content, dict):
+            if content.get("membership") == "invite" and isinstance(event.get("sender"), str):
+                return Invite(room_id, event["sender"], content.get("is_direct") is True)
+    return None
+
+
+def _message(room_id: str, event: dict[str, Any], content: dict[str, Any]) -> Message | None:
+    body = content.get("body")
+    if not isinstance(body, str):
+        return None
+    relates = content.get("m.relates_to")
+    relates = relates if isinstance(relates, dict) else {}
+    if relates.get("rel_type") == "m.replace":
+        return None
+    reply = relates.get("m.in_reply_to")
+    reply_to = reply.get("event_id") if isinstance(reply, dict) else None
+    thread = relates.get("event_id") if relates.get("rel_type") == "m.thread" else None
+    if relates.get("is_falling_back") is True:
+        reply_to = None
+    return Message(
+        event_id=_text(event.get("event_id")),
+        room_id=room_id,
+        sender=_text(event.get("sender")),
+        body=_without_reply_fallback(body) if isinstance(reply_to, str) else body,
+        msgtype=_text(content.get("msgtype")),
+        reply_to=reply_to if isinstance(reply_to, str) else None,
+        thread=thread if isinstance(thread, str) else None,
+    )
+
+
+def _without_reply_fallback(body: str) -> str:
+    """Spec (before 1.13): a reply repeats what it answers in lines that begin with `> `."""
+    lines = body.split("\n")
+    quoted = 0
+    while quoted < len(lines) and lines[quoted].startswith("> "):
+        quoted += 1
+    if quoted and quoted < len(lines) and not lines[quoted].strip():
+        return "\n".join(lines[quoted + 1 :])
+    return body
+
+
+def _is_id(value: Any) -> bool:
+    """Spec: event ids are at most 255 bytes; what is not even UTF-8 is no id."""
+    return (
+        isinstance(value, str)
+        and len(value.encode("utf-8", "replace")) <= 255
+        and (value.isprintable())
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

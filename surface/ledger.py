@@ -1,0 +1,145 @@
+"""Decide and commit: the first two thirds of the one law.
+
+The ledger reads what a decision needs, lets it decide, and saves the outcome in one transaction. On a
+conflict with another decision it reads again and decides again. What comes back is what to *do*: outbox
+rows with real ids, rooms with a new turn, turns that are over.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from store.store import Conflict, Delete, Saved, Store, Stored, Table, Write
+from surface.case import Accepted, Case, NotLoaded, Row, World, resolved
+from surface.clock import Clock
+from surface.failpoints import Failpoints
+from surface.memory import Memory
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+PATIENCE = 50
+"""Conflicts in a row after which something is wrong with the program, not with the timing."""
+
+
+@dataclass
+class Decided(Generic[T]):
+    """What came of a decision, once it is committed."""
+
+    value: T
+    rows: list[Row]
+    accepted: list[Accepted]
+    ended: list[str]
+
+
+Listener = Callable[[Decided[Any]], None]
+
+
+class Ledger:
+    """The only writer of documents."""
+
+    def __init__(
+        self,
+        store: Store,
+        memory: Memory,
+        world: World,
+        failpoints: Failpoints,
+        clock: Clock,
+    ) -> None:
+        self.store, self.memory, self.world = store, memory, world
+        self._failpoints, self._clock = failpoints, clock
+        self._seq = itertools.count(1)
+        self._listeners: list[Listener] = []
+
+    def start_after(self, seq: int) -> None:
+        """Number outbox rows from here on; called once, with the highest number found in the store."""
+        self._seq = itertools.count(seq + 1)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` of every decision, right after its commit."""
+        self._listeners.append(listener)
+
+    async def decide(
+        self,
+        cause: str,
+        decision: Callable[[Case], T],
+        *,
+        point: str,
+        settle: Sequence[Delete] = (),
+        preload: Sequence[tuple[Table, str]] = (),
+        order: str = "",
+        body: str = "",
+        thread: str | None = None,
+        sender: str = "",
+    ) -> Decided[T]:
+        """Run one decision to its commit.
+
+        Args:
+            cause: what is decided: event id, outbox key, finding. Effects are keyed by it.
+            decision: pure; may be run several times.
+            point: name of the commit's failpoints.
+            settle: what is done by this (the inbox or outbox row it came from).
+            preload: documents it will surely need.
+
+        Raises:
+            StoreError: the store is not usable; nothing was written.
+        """
+        for _ in range(PATIENCE):
+            loaded: dict[tuple[Table, str], Stored | None] = {}
+            scanned: dict[tuple[Table, str], Sequence[tuple[str, Stored]]] = {}
+            for table, key in preload:
+                loaded[(table, key)] = await self.store.get(table, key)
+            while True:
+                case = Case(
+                    cause,
+                    self._clock.now().isoformat(timespec="seconds"),
+                    self.world,
+                    self.memory,
+                    loaded,
+                    scanned,
+                    order=order,
+                    body=body,
+                    thread=thread,
+                    sender=sender,
+                )
+                try:
+                    value = decision(case)
+                    outcome = case.outcome(settle, lambda: next(self._seq))
+                    break
+                except NotLoaded as need:
+                    if need.scan:
+                        scanned[(need.table, need.key)] = await self.store.scan(
+                            need.table, prefix=need.key
+                        )
+                    else:
+                        loaded[(need.table, need.key)] = await self.store.get(need.table, need.key)
+            try:
+                saved = (
+                    await self.save(outcome.changes, point=point) if outcome.changes else Saved()
+                )
+            except Conflict as conflict:
+                log.debug("decision.conflict", cause=cause, moved=str(conflict))
+                continue
+            case.take_over()
+            rows = [resolved(row, saved.ids) for row in outcome.rows]
+            decided = Decided(value, rows, outcome.accepted, outcome.ended)
+            for listener in self._listeners:
+                listener(decided)
+            return decided
+        raise RuntimeError(f"decision {cause} met {PATIENCE} conflicts in a row")
+
+    async def save(self, changes: Sequence[Write], *, point: str) -> Saved:
+        """One commit, between its two failpoints.
+
+        Raises:
+            Conflict, StoreError: see `Store.save`.
+        """
+        self._failpoints.hit(f"commit.{point}.before")
+        saved = await self.store.save(changes)
+        self._failpoints.hit(f"commit.{point}.after")
+        return saved

@@ -1,0 +1,122 @@
+"""One request to the homeserver, and what can come of it.
+
+nio's own request methods retry without limit and repeat a POST whose response was lost. So everything
+that the surface asks for goes through `Api.request`: one attempt, and one of three outcomes: the
+response, `MatrixError` (the homeserver said no), or `Lost` (nobody knows whether it happened). What to
+do about it is the caller's decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from aiohttp import ClientError
+from nio import AsyncClient
+
+CLIENT = "/_matrix/client/v3"
+
+
+class MatrixError(Exception):
+    """The homeserver refused a request (spec: standard error response)."""
+
+    def __init__(
+        self, status: int, errcode: str, message: str, retry_after: float | None = None
+    ) -> None:
+        self.status, self.errcode, self.message = status, errcode, message
+        self.retry_after = retry_after
+        """Seconds to wait, when the homeserver limits us; else None."""
+        super().__init__(f"{status} {errcode}: {message}")
+
+    @property
+    def limited(self) -> bool:
+        """The homeserver's rate limit was hit: nothing happened, try later."""
+        return self.status == 429
+
+    @property
+    def token_dead(self) -> bool:
+        """The access token is no longer valid: no request will ever succeed again."""
+        return self.errcode in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN") and self.status == 401
+
+
+class Lost(Exception):
+    """No usable answer: not reached, cut off, too late, or not from a homeserver (a proxy's page)."""
+
+
+class TokenDead(Exception):
+    """The homeserver does not know our access token any more. Fatal."""
+
+
+def path(*parts: str) -> str:
+    """A client-server path with every part escaped."""
+    return CLIENT + "".join("/" + quote(part, safe="") for part in parts)
+
+
+class Api:
+    """The homeserver as the bot's account sees it."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def request(
+        self,
+        method: str,
+        where: str,
+        body: dict[str, Any] | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        timeout: float = 60,  # noqa: ASYNC109
+    ) -> dict[str, Any]:
+        """Make one request; `timeout` in seconds bounds all of it.
+
+        Raises:
+            MatrixError: the homeserver refused.
+            TokenDead: it does not know our token.
+            Lost: there was no usable answer; the request may have been carried out.
+        """
+        url = f"{where}?{urlencode(query)}" if query else where
+        headers = {"Content-Type": "application/json"}
+        if self._client.access_token:
+            headers["Authorization"] = f"Bearer {self._client.access_token}"
+        data = json.dumps(body) if body is not None else ("{}" if method != "GET" else None)
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._client.send(
+                    method, url, data, headers=headers, timeout=timeout + 5
+                )
+                async with response:
+                    raw = await response.read()
+        except (ClientError, TimeoutError, OSError, ValueError) as error:
+            raise Lost(
+                f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            ) from error
+        return _read(response.status, raw)
+
+
+def _read(status: int, raw: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(raw)
+        if not isinstance(answer, dict):
+            raise ValueError("not an object")
+    except ValueError as error:
+        raise Lost(f"HTTP {status}, and the body is not a Matrix response ({error})") from error
+    if status == 200:
+        return answer
+    errcode = answer.get("errcode")
+    if not isinstance(errcode, str) or status >= 500:
+        raise Lost(f"HTTP {status} {errcode or ''}".strip())
+    problem = MatrixError(
+        status, errcode, str(answer.get("error", "")), _retry_after(status, answer)
+    )
+    if problem.token_dead:
+        raise TokenDead(str(problem))
+    raise problem
+
+
+def _retry_after(status: int, answer: dict[str, Any]) -> float | None:
+    if status != 429:
+        return None
+    told = answer.get("retry_after_ms")
+    return min(max(float(told), 50), 3_600_000) / 1000 if isinstance(told, int | float) else 5.0

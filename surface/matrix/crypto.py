@@ -1,0 +1,162 @@
+"""End-to-end encryption: everything that nio's Olm machine needs, and its traps, in one place.
+
+The surface stores ciphertext and decrypts when it takes an event up; what it sends is encrypted here and
+put on the wire by the courier. Rule: a room that its document calls encrypted is never written to in
+plain text, whatever nio believes about it. For each trap see FACTS in the design notes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import structlog
+from aiohttp import ClientError
+from nio import AsyncClient, MegolmEvent, SyncResponse
+from nio.events.misc import BadEvent, UnknownBadEvent
+from nio.exceptions import EncryptionError, LocalProtocolError
+from nio.responses import ErrorResponse
+from nio.rooms import MatrixRoom
+
+from surface.matrix.api import Api, Lost, path
+
+log = structlog.get_logger()
+
+SHARE_LIMIT = 60.0
+"""Seconds that sharing a group session may take before it is given up and tried again later."""
+
+
+class Crypto:
+    """The Olm machine of the bot's device."""
+
+    def __init__(self, client: AsyncClient, api: Api) -> None:
+        self._client, self._api = client, api
+        self._locks: dict[str, asyncio.Lock] = {}
+        # nio keeps the users whose devices changed in memory only: ask for all of them again.
+        if client.olm is not None:
+            client.olm.users_for_key_query.update(client.olm.device_store.users)
+
+    async def take_sync(self, raw: dict[str, Any]) -> None:
+        """Let nio see a sync response: to-device messages, membership, device lists.
+
+        Timeline messages are left out: they are decrypted when they are taken up.
+        """
+        response = SyncResponse.from_dict(_for_nio(raw))
+        if not isinstance(response, SyncResponse):
+            log.warning("sync.not_understood_by_nio", why=str(response))
+            return
+        await self._client.receive_response(response)
+        if self._client.olm is not None and response.device_key_count.signed_curve25519 == 0:
+            # nio takes 0 for "not told"; without new one-time keys nobody can write to us.
+            self._client.olm.uploaded_key_count = 0
+
+    async def housekeeping(self) -> None:
+        """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync."""
+        client = self._client
+        try:
+            async with asyncio.timeout(SHARE_LIMIT):
+                await client.send_to_device_messages()
+                if client.should_upload_keys:
+                    answer = await client.keys_upload()
+                    if isinstance(answer, ErrorResponse):
+                        log.error("crypto.keys_refused", why=str(answer))
+                if client.should_query_keys:
+                    await client.keys_query()
+                if client.should_claim_keys:
+                    await client.keys_claim(client.get_users_for_key_claiming())
+        except (TimeoutError, ClientError, OSError, LocalProtocolError) as error:
+            log.warning("crypto.housekeeping_put_off", why=repr(error))
+
+    def decrypt(self, room_id: str, event: dict[str, Any]) -> dict[str, Any] | None:
+        """The plain event behind an `m.room.encrypted` one, or None if no key fits (yet)."""
+        parsed = MegolmEvent.from_dict(copy.deepcopy(event))
+        if isinstance(parsed, BadEvent | UnknownBadEvent) or self._client.olm is None:
+            return None
+        parsed.room_id = room_id
+        try:
+            plain = self._client.decrypt_event(parsed)
+        except (EncryptionError, LocalProtocolError, ValueError, KeyError, TypeError):
+            return None
+        source = dict(plain.source)
+        if source.get("sender") != event.get("sender"):
+            return None
+        return source
+
+    async def encrypt(self, room_id: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+        """The content of the `m.room.encrypted` event that carries `content`.
+
+        Raises:
+            Lost: keys could not be shared now; try again.
+            MatrixError: the homeserver refuses to name the room's members.
+        """
+        async with self._locks.setdefault(room_id, asyncio.Lock()):
+            room = await self._ready(room_id)
+            olm = self._client.olm
+            assert olm is not None
+            if olm.should_share_group_session(room_id):
+                await self._share(room_id)
+            try:
+                _, encrypted = self._client.encrypt(room.room_id, kind, content)
+            except (EncryptionError, LocalProtocolError) as error:
+                raise Lost(f"cannot encrypt yet: {error}") from error
+            return dict(encrypted)
+
+    async def _ready(self, room_id: str) -> MatrixRoom:
+        """A room nio may not have heard of since the restart: give it members and encryption."""
+        room = self._client.rooms.get(room_id)
+        if room is None:
+            room = MatrixRoom(room_id, self._client.user_id, encrypted=True)
+            self._client.rooms[room_id] = room
+        room.encrypted = True
+        if not room.members_synced:
+            members = await self._api.request("GET", path("rooms", room_id, "joined_members"))
+            for user_id, profile in (members.get("joined") or {}).items():
+                name = profile.get("display_name") if isinstance(profile, dict) else None
+                room.add_member(user_id, name if isinstance(name, str) else None, None)
+            room.members_synced = True
+            assert self._client.olm is not None
+            self._client.olm.update_tracked_users(room)
+        if self._client.should_query_keys:
+            await self._within(self._client.keys_query())
+        return room
+
+    async def _share(self, room_id: str) -> None:
+        try:
+            await self._within(
+                self._client.share_group_session(room_id, ignore_unverified_devices=True)
+            )
+        finally:
+            # An exception inside nio leaves this set, and every later send would wait for ever.
+            stuck = self._client.sharing_session.pop(room_id, None)
+            if stuck is not None:
+                stuck.set()
+
+    @staticmethod
+    async def _within(work: Any) -> None:
+        try:
+            async with asyncio.timeout(SHARE_LIMIT):
+                answer = await work
+        except (TimeoutError, ClientError, OSError, LocalProtocolError, EncryptionError) as error:
+            raise Lost(f"keys could not be exchanged: {error!r}") from error
+        if isinstance(answer, ErrorResponse):
+            raise Lost(f"keys could not be exchanged: {answer}")
+
+
+def _for_nio(raw: dict[str, Any]) -> dict[str, Any]:
+    """A copy for nio, which writes into what it parses, without the timeline's messages."""
+    slim = {k: v for k, v in raw.items() if k != "rooms"}
+    rooms = raw.get("rooms")
+    rooms = rooms if isinstance(rooms, dict) else {}
+    joined = {}
+    for room_id, room in (rooms.get("join") or {}).items():
+        timeline = room.get("timeline") or {}
+        states = [e for e in timeline.get("events", ()) if isinstance(e, dict) and "state_key" in e]
+        joined[room_id] = {
+            **room,
+            "ephemeral": {"events": []},
+            "account_data": {"events": []},
+            "timeline": {**timeline, "events": states},
+        }
+    slim["rooms"] = {"join": joined, "invite": {}, "leave": {}}
+    return copy.deepcopy(slim)

@@ -1,0 +1,343 @@
+"""What the bot does to rooms and in them: the Matrix requests behind the effects.
+
+Messages carry a transaction id, so repeating one is harmless. Creating a room does not: it is one
+attempt, and after a lost answer `find_by_nonce` looks for the room before it is tried again.
+
+Everything sent carries `lambda.surface.source`, the key of the effect it came from: by it our own echo in
+/sync is recognised when the transaction ids of another device mean nothing any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+
+from surface.failpoints import Failpoints
+from surface.matrix.api import CLIENT, Api, Lost, MatrixError, path
+from surface.matrix.courier import Courier, Kind, Urgency
+from surface.matrix.crypto import Crypto
+
+log = structlog.get_logger()
+
+MARKER = "lambda.surface.room"
+SOURCE = "lambda.surface.source"
+DIALOG = "lambda.surface.dialog"
+ENCRYPTION = {"algorithm": "m.megolm.v1.aes-sha2"}
+
+HALF_MADE = 10.0
+"""Seconds to give the homeserver for finishing a room that has no marker yet."""
+
+
+@dataclass(frozen=True)
+class NewRoom:
+    """A Space or chat room as it is asked for."""
+
+    kind: Literal["space", "chat"]
+    owner: str
+    nonce: str
+    name: str
+    topic: str | None = None
+    space_id: str | None = None
+    chat_id: str | None = None
+    encrypted: bool = False
+
+
+class Rooms:
+    """The bot's hands in Matrix."""
+
+    def __init__(
+        self,
+        api: Api,
+        courier: Courier,
+        crypto: Crypto,
+        failpoints: Failpoints,
+        *,
+        user_id: str,
+        room_version: str | None,
+    ) -> None:
+        self._api, self._courier, self._crypto = api, courier, crypto
+        self._failpoints = failpoints
+        self._user_id, self._server = user_id, user_id.partition(":")[2]
+        self._room_version = room_version
+        self._creator_is_listed = True
+
+    async def prepare(self) -> None:
+        """Learn which room version will be made.
+
+        From version 12 on the creator's power is beyond the list, and naming them there is refused.
+
+        Raises:
+            MatrixError, Lost: see `Api.request`.
+        """
+        version = self._room_version
+        if version is None:
+            answer = await self._api.request("GET", f"{CLIENT}/capabilities")
+            versions = (answer.get("capabilities") or {}).get("m.room_versions") or {}
+            version = str(versions.get("default", "1"))
+        self._creator_is_listed = version.isdecimal() and int(version) < 12
+
+    async def send(
+        self,
+        room_id: str,
+        content: dict[str, Any],
+        transaction: str,
+        *,
+        encrypted: bool,
+        urgency: Urgency,
+        point: str,
+    ) -> str:
+        """Send an `m.room.message` and return its event id.
+
+        Raises:
+            MatrixError, Lost: see `Api.request`.
+        """
+
+        async def request() -> dict[str, Any]:
+            kind, wire = await self._sealed(room_id, content, encrypted)
+            where = path("rooms", room_id, "send", kind, transaction)
+            return await self._do(point, "PUT", where, wire)
+
+        answer = await self._courier.carry("message", urgency, request)
+        return str(answer["event_id"])
+
+    @property
+    def limited(self) -> bool:
+        """True while the homeserver limits our messages: nothing should be sent that can be spared."""
+        return self._courier.gate("message").limited
+
+    async def preview(
+        self, room_id: str, content: dict[str, Any], transaction: str, *, encrypted: bool
+    ) -> bool:
+        """Send an edit that nobody will miss; False if it was dropped."""
+
+        async def request() -> dict[str, Any]:
+            kind, wire = await self._sealed(room_id, content, encrypted)
+            where = path("rooms", room_id, "send", kind, transaction)
+            return await self._do("preview", "PUT", where, wire)
+
+        return await self._courier.try_now("message", request) is not None
+
+    async def join(self, room_id: str) -> None:
+        """Accept an invite."""
+        await self._carry("join", "join", "POST", path("rooms", room_id, "join"), {})
+
+    async def leave(self, room_id: str) -> None:
+        """Decline an invite or leave."""
+        await self._carry("join", "leave", "POST", path("rooms", room_id, "leave"), {})
+
+    async def invite(self, room_id: str, user_id: str) -> None:
+        """Invite somebody who is neither in the room nor invited yet."""
+        if await self.membership(room_id, user_id) in ("invite", "join"):
+            return
+        body = {"user_id": user_id}
+        await self._carry("invite", "invite", "POST", path("rooms", room_id, "invite"), body)
+
+    async def membership(self, room_id: str, user_id: str) -> str | None:
+        """Somebody's membership, as the bot sees it."""
+        member = await self.state(room_id, "m.room.member", user_id)
+        return str(member.get("membership")) if member else None
+
+    async def create(self, room: NewRoom) -> str:
+        """Ask for a room, once; returns its id. No invites: one that fails would leave half a room."""
+        answer = await self._courier.carry(
+            "create",
+            Urgency.REST,
+            lambda: self._do("create", "POST", f"{CLIENT}/createRoom", self._creation(room)),
+        )
+        return str(answer["room_id"])
+
+    async def find_by_nonce(self, nonce: str, known: frozenset[str]) -> str | None:
+        """The room that carries the nonce in our marker, among the joined ones not in `known`.
+
+        A room of ours without a marker is one that the homeserver is still making: it is given time.
+        """
+        deadline = asyncio.get_running_loop().time() + HALF_MADE
+        while True:
+            joined = await self._api.request("GET", f"{CLIENT}/joined_rooms")
+            half_made = False
+            for room_id in joined.get("joined_rooms", ()):
+                if room_id in known:
+                    continue
+                marker, author = await self._marker(room_id)
+                if author == self._user_id and marker.get("nonce") == nonce:
+                    return str(room_id)
+                half_made = half_made or (not marker and await self._made_by_us(room_id))
+            if not half_made or asyncio.get_running_loop().time() > deadline:
+                return None
+            await asyncio.sleep(0.5)
+
+    async def link(self, space_id: str, room_id: str, order: str) -> None:
+        """Make a room a child of a Space, and say so in the room."""
+        child = {"via": [self._server], "order": order, "suggested": True}
+        await self.put_state(space_id, "m.space.child", room_id, child)
+        parent = {"via": [self._server], "canonical": True}
+        await self.put_state(room_id, "m.space.parent", space_id, parent)
+
+    async def unlink(self, space_id: str, room_id: str) -> None:
+        """Take a room out of a Space (spec: a link without `via` is none)."""
+        await self.put_state(space_id, "m.space.child", room_id, {})
+        await self.put_state(room_id, "m.space.parent", space_id, {})
+
+    async def put_state(self, room_id: str, kind: str, key: str, content: dict[str, Any]) -> None:
+        """Set a state event, unless it is so already."""
+        if await self.state(room_id, kind, key) == content:
+            return
+        where = path("rooms", room_id, "state", kind, key)
+        await self._carry("state", "state", "PUT", where, content)
+
+    async def state(self, room_id: str, kind: str, key: str = "") -> dict[str, Any] | None:
+        """The content of a state event; None if there is none, or we may not see it."""
+        try:
+            return await self._api.request("GET", path("rooms", room_id, "state", kind, key))
+        except MatrixError as error:
+            if error.status in (403, 404):
+                return None
+            raise
+
+    async def is_encrypted(self, room_id: str) -> bool:
+        """Whether the homeserver has encryption set for the room."""
+        return await self.state(room_id, "m.room.encryption") is not None
+
+    async def nobody_else(self, room_id: str) -> bool:
+        """Whether at most two people are in the room: the bot and one more."""
+        members = await self._api.request("GET", path("rooms", room_id, "joined_members"))
+        return len(members.get("joined") or {}) <= 2
+
+    async def display_name(self, user_id: str) -> str | None:
+        """What somebody calls themselves; None if they don't, or nobody says."""
+        try:
+            profile = await self._api.request("GET", path("profile", user_id, "displayname"))
+        except (MatrixError, Lost):
+            return None
+        name = profile.get("displayname")
+        return name if isinstance(name, str) and name.strip() else None
+
+    async def message_before(self, room_id: str, event_id: str) -> dict[str, Any] | None:
+        """The message just before an event, whoever sent it."""
+        where = path("rooms", room_id, "context", event_id)
+        try:
+            context = await self._api.request("GET", where, query={"limit": "12"})
+        except (MatrixError, Lost):
+            return None
+        for event in context.get("events_before", ()):
+            if event.get("type") in ("m.room.message", "m.room.encrypted"):
+                return dict(event)
+        return None
+
+    async def event(self, room_id: str, event_id: str) -> dict[str, Any] | None:
+        """One event by its id; None if there is none that we may see."""
+        try:
+            return await self._api.request("GET", path("rooms", room_id, "event", event_id))
+        except (MatrixError, Lost):
+            return None
+
+    async def messages_back(
+        self, room_id: str, start: str, end: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """One page of history, newest first, from `start` back to `end`; and where to go on."""
+        query = {"dir": "b", "from": start, "limit": "100"}
+        if end:
+            query["to"] = end
+        page = await self._api.request("GET", path("rooms", room_id, "messages"), query=query)
+        events = [e for e in page.get("chunk", ()) if isinstance(e, dict)]
+        more = page.get("end")
+        return events, more if isinstance(more, str) and events else None
+
+    async def _sealed(
+        self, room_id: str, content: dict[str, Any], encrypted: bool
+    ) -> tuple[str, dict[str, Any]]:
+        if not encrypted:
+            return "m.room.message", content
+        wire = await self._crypto.encrypt(room_id, "m.room.message", content)
+        for key in (SOURCE, DIALOG):
+            if key in content:
+                wire[key] = content[key]
+        return "m.room.encrypted", wire
+
+    async def _carry(
+        self, kind: Kind, point: str, method: str, where: str, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        return await self._courier.carry(
+            kind, Urgency.REST, lambda: self._do(point, method, where, body)
+        )
+
+    async def _do(
+        self, point: str, method: str, where: str, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        self._failpoints.hit(f"request.{point}.before")
+        started = time.monotonic()
+        answer = await self._api.request(method, where, body)
+        self._failpoints.hit(f"request.{point}.after")
+        log.debug("request.done", what=point, ms=round((time.monotonic() - started) * 1000))
+        return answer
+
+    async def _marker(self, room_id: str) -> tuple[dict[str, Any], str | None]:
+        where = path("rooms", room_id, "state", MARKER) + "/"
+        try:
+            event = await self._api.request("GET", where, query={"format": "event"})
+        except MatrixError:
+            return {}, None
+        return event.get("content") or {}, event.get("sender")
+
+    async def _made_by_us(self, room_id: str) -> bool:
+        where = path("rooms", room_id, "state", "m.room.create") + "/"
+        try:
+            event = await self._api.request("GET", where, query={"format": "event"})
+        except MatrixError:
+            return True  # Not even the create event can be read yet.
+        return event.get("sender") == self._user_id
+
+    def _creation(self, room: NewRoom) -> dict[str, Any]:
+        marker: dict[str, Any] = {
+            "v": 1,
+            "kind": room.kind,
+            "owner": room.owner,
+            "nonce": room.nonce,
+        }
+        if room.chat_id:
+            marker |= {"chat_id": room.chat_id, "encrypted": room.encrypted}
+        state: list[dict[str, Any]] = [
+            {"type": MARKER, "state_key": "", "content": marker},
+            {"type": "m.room.history_visibility", "content": {"history_visibility": "shared"}},
+        ]
+        if room.encrypted and room.kind == "chat":
+            state.append({"type": "m.room.encryption", "content": ENCRYPTION})
+        if room.space_id:
+            parent = {"via": [self._server], "canonical": True}
+            state.append({"type": "m.space.parent", "state_key": room.space_id, "content": parent})
+        body: dict[str, Any] = {
+            "name": room.name,
+            "preset": "private_chat",
+            "visibility": "private",
+            "initial_state": state,
+            "power_level_content_override": {
+                "users": {
+                    room.owner: 50,
+                    **({self._user_id: 100} if self._creator_is_listed else {}),
+                },
+                "events": {
+                    MARKER: 100,
+                    "m.room.tombstone": 100,
+                    "m.room.power_levels": 100,
+                    "m.room.encryption": 100,
+                    "m.room.history_visibility": 100,
+                    "m.room.server_acl": 100,
+                    "m.room.name": 50,
+                    "m.room.topic": 50,
+                    "m.space.child": 50,
+                    "m.space.parent": 50,
+                },
+                **({"events_default": 50} if room.kind == "space" else {}),
+            },
+        }
+        if room.topic:
+            body["topic"] = room.topic
+        if self._room_version:
+            body["room_version"] = self._room_version
+        if room.kind == "space":
+            body["creation_content"] = {"type": "m.space"}
+        return body

@@ -1,0 +1,116 @@
+"""The project's own sync loop: one response at a time, and the next only when this one is kept.
+
+nio's `sync_forever` stores the token before its callbacks run, spins on errors and dies of a bad body.
+Here the token moves only after `keep` has committed everything the response brought; a failure waits, with
+exponential backoff and jitter, and says so; a dead token ends the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from surface.matrix.api import CLIENT, Api, Lost, MatrixError
+from surface.matrix.crypto import Crypto
+
+log = structlog.get_logger()
+
+TIMEOUT = 30.0
+"""Seconds the homeserver may hold a sync open (spec: `timeout`)."""
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Seconds to wait after the first failure, and at most."""
+
+FILTER = {
+    "presence": {"types": []},
+    "account_data": {"types": []},
+    "room": {
+        "ephemeral": {"types": []},
+        "account_data": {"types": []},
+        "timeline": {"limit": 50},
+        "state": {"lazy_load_members": False},
+    },
+}
+
+Keep = Callable[[dict[str, Any], str | None], Awaitable[None]]
+"""Takes a response and the token it was asked with; returns when everything in it is committed."""
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row; never the same for two bots."""
+    return float(
+        min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1)
+    )  # noqa: S311
+
+
+class SyncLoop:
+    """Reads /sync for the whole life of the process."""
+
+    def __init__(self, api: Api, crypto: Crypto, keep: Keep, since: str | None) -> None:
+        self._api, self._crypto, self._keep = api, crypto, keep
+        self.since = since
+        self.healthy = asyncio.Event()
+        """Set while the last sync succeeded."""
+        self.on_keys: Callable[[], None] = lambda: None
+        """Called when to-device messages came: what could not be decrypted may be now."""
+
+    async def once(self, *, wait: float = 0) -> None:
+        """One sync, retried until it succeeds; `wait` seconds may pass on the homeserver.
+
+        Raises:
+            TokenDead: the session is over.
+        """
+        failures = 0
+        while True:
+            try:
+                await self._step(wait)
+            except (Lost, MatrixError) as error:
+                failures += 1
+                delay = backoff(failures)
+                if isinstance(error, MatrixError) and error.retry_after:
+                    delay = max(delay, error.retry_after)
+                self.healthy.clear()
+                log.warning(
+                    "sync.failed",
+                    why=str(error),
+                    again_in=round(delay, 1),
+                    failures=failures,
+                    hint="is the homeserver up?" if failures > 1 else None,
+                )
+                await asyncio.sleep(delay)
+            else:
+                if failures:
+                    log.info("sync.recovered", failures=failures)
+                self.healthy.set()
+                return
+
+    async def run(self) -> None:
+        """Sync until cancelled.
+
+        Raises:
+            TokenDead: the session is over.
+        """
+        while True:
+            await self.once(wait=TIMEOUT)
+
+    async def _step(self, wait: float) -> None:
+        query = {"timeout": str(int(wait * 1000)), "filter": json.dumps(FILTER)}
+        if self.since:
+            query["since"] = self.since
+        # An initial or a first sync may take a busy homeserver minutes; a held one its timeout and more.
+        raw = await self._api.request("GET", f"{CLIENT}/sync", query=query, timeout=wait + 120)
+        token = raw.get("next_batch")
+        if not isinstance(token, str):
+            raise Lost("the sync response has no next_batch")
+        # To-device messages are deleted on the homeserver by the next sync, so nio keeps them first.
+        await self._crypto.take_sync(raw)
+        await self._keep(raw, self.since)
+        self.since = token
+        to_device = raw.get("to_device")
+        if isinstance(to_device, dict) and to_device.get("events"):
+            self.on_keys()
+        await self._crypto.housekeeping()

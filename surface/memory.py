@@ -1,0 +1,33 @@
+"""What lives only as long as the process: open dialogs, trays, and how far running turns have come.
+
+Deliberately never stored. A decision works on copies; what it changed is taken over when, and only when, its
+commit has succeeded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from machines.dialog import Dialog
+from machines.tray import Tray
+
+
+@dataclass
+class Progress:
+    """How far a running turn has come."""
+
+    state: str
+    text: str = ""
+
+
+@dataclass
+class Memory:
+    """All transient state of the process."""
+
+    dialogs: dict[str, tuple[Dialog, str]] = field(default_factory=dict)
+    """By room id: the record and the machine's state; idle dialogs are not kept."""
+    trays: dict[str, tuple[Tray, str]] = field(default_factory=dict)
+    running: dict[str, Progress] = field(default_factory=dict)
+    """By source event id."""
+    asked_anew: set[str] = field(default_factory=set)
+    """Persons who were asked to choose since the start though their room can talk."""

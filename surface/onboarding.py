@@ -1,0 +1,110 @@
+"""From an invite to a Space with a first chat room: pure decisions.
+
+The surface's side of UserMachine and RoomMachine: which of their events an invite, a joined room and a
+created room mean, and the names that new rooms get.
+"""
+
+from __future__ import annotations
+
+from config import Access
+from machines.effects import JoinRoom, LeaveRoom
+from surface import texts
+from surface.case import Case
+from surface.inputs import Invite
+from surface.render import link
+
+NAME_LIMIT = 100
+"""Characters of a person's own name that go into the name of their Space."""
+
+
+def invited(case: Case, invite: Invite, access: Access) -> None:
+    """Somebody invites the bot: join, or decline if they may not use it."""
+    if access.permits(invite.inviter):
+        case.want(JoinRoom(invite.room_id, invite.inviter, invite.direct))
+    else:
+        case.want(LeaveRoom(invite.room_id))
+
+
+def joined(
+    case: Case, effect: JoinRoom, *, direct: bool, encrypted: bool, display_name: str | None
+) -> None:
+    """The bot is in a room it was invited to."""
+    room = case.room(effect.room_id)
+    if encrypted and not room.record.encrypted:
+        room.take("observed_encrypted")
+    if not direct:
+        case.say(effect.room_id, "not-a-chat")
+        return
+    if room.knows("greet"):
+        room.take("greet", owner=effect.inviter)
+    elif room.state == "lost":
+        room.take("observed_home", owner=effect.inviter)
+    user = case.user(effect.inviter)
+    if display_name:
+        user.record.display_name = display_name[:NAME_LIMIT]
+    meet(case, effect.inviter, home_room=effect.room_id)
+
+
+def meet(case: Case, user_id: str, home_room: str) -> None:
+    """A person is there, in a home room of theirs: see to it that they have a Space."""
+    user = case.user(user_id)
+    was = user.state
+    user.take(
+        "invited",
+        home_room=home_room,
+        agent_valid=case.agent(user.record.selected_agent_id) is not None,
+        **intent(case, user_id),
+    )
+    if was == "departed" and user.state in ("ready", "choosing"):
+        case.say(home_room, "come-back")
+    elif was in ("ready", "choosing"):
+        case.say(home_room, "home-again", chats=chat_links(case, user_id))
+
+
+def intent(case: Case, user_id: str) -> dict[str, str | None]:
+    """What a person's Space and first chat are to be called, should they have to be made."""
+    record = case.user(user_id).record
+    name = record.display_name or user_id[1:].partition(":")[0]
+    return {
+        "nonce": case.nonce(),
+        "space_name": texts.plain(record.locale, "space-name", {"name": name}),
+        "first_chat_name": texts.plain(record.locale, "chat-name", {"n": record.next_chat_index}),
+        "agent_id": case.world.agents.default,
+    }
+
+
+def created(case: Case, owner: str, nonce: str, room_id: str, *, encrypted: bool) -> None:
+    """A Space or chat room that was asked for exists; hearing of it again changes nothing."""
+    user = case.user(owner)
+    creation = user.record.creations.get(nonce)
+    if creation is None or not user.knows("observed_created"):
+        return
+    agent = case.agent(user.record.selected_agent_id)
+    user.take("observed_created", nonce=nonce, room_id=room_id, agent_valid=agent is not None)
+    if creation.kind == "chat":
+        assert creation.chat_id is not None and user.record.space_id is not None
+        room = case.room(room_id)
+        room.take(
+            "provision",
+            owner=owner,
+            space_id=user.record.space_id,
+            chat_id=creation.chat_id,
+            name=creation.name,
+            agent_id=agent_for(case, creation.agent_id),
+            encrypted=encrypted,
+        )
+
+
+def agent_for(case: Case, agent_id: str | None) -> str | None:
+    """The agent, if the registry has it."""
+    return agent_id if case.agent(agent_id) is not None else None
+
+
+def chat_links(case: Case, user_id: str) -> texts.Markdown:
+    """Links to a person's chats, for a sentence."""
+    links = [
+        link(room.record.room_id, room.record.display_name)
+        for room in case.rooms_of(user_id)
+        if room.state in ("bound", "cleared", "unbound")
+    ]
+    return texts.Markdown(", ".join(links)) if links else case.text(user_id, "none")

@@ -1,0 +1,219 @@
+"""Act: carries committed effects out, each to its end, and reports what came of it.
+
+Effects of one lane (mostly: of one room) go in the order in which they were decided, one at a time; lanes
+do not wait for each other. An effect that got no usable answer is tried again under the same transaction
+id until the homeserver says yes or no. Then its row is *settled*: deleted, in one transaction with the
+event that its outcome means to the machines (`aftermath`).
+
+Our own echo in /sync settles a row like a response does: that is how an effect is not carried out twice
+by a process that died between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from machines.effects import (
+    AcceptTurn,
+    Answer,
+    CreateRoom,
+    DisconnectChat,
+    EndTurns,
+    InviteUser,
+    JoinRoom,
+    LeaveRoom,
+    LinkChild,
+    Notice,
+    OfferAgents,
+    Placeholder,
+    RenameRoom,
+    SetTopic,
+    UnlinkChild,
+)
+from store.store import Delete
+from surface.aftermath import Result, aftermath
+from surface.case import Row, decode_row
+from surface.ledger import Decided, Ledger
+from surface.matrix.api import Lost, MatrixError
+from surface.matrix.sync import backoff
+
+log = structlog.get_logger()
+
+Perform = Callable[[Row], Awaitable[Result]]
+
+
+def lane_of(row: Row) -> str:
+    """What must keep its order together."""
+    match row.effect:
+        case CreateRoom(owner=owner):
+            return f"create:{owner}"
+        case DisconnectChat(platform_chat_id=chat):
+            return f"chat:{chat}"
+        case LinkChild(space_id=space) | UnlinkChild(space_id=space):
+            return f"space:{space}"
+        case (
+            JoinRoom(room_id=room)
+            | LeaveRoom(room_id=room)
+            | InviteUser(room_id=room)
+            | RenameRoom(room_id=room)
+            | SetTopic(room_id=room)
+        ):
+            return f"room:{room}"
+        case (
+            Notice(room_id=room)
+            | Placeholder(room_id=room)
+            | Answer(room_id=room)
+            | OfferAgents(room_id=room)
+            | AcceptTurn(room_id=room)
+            | EndTurns(room_id=room)
+        ):
+            return f"talk:{room}"
+
+
+class Outbox:
+    """The effects that are committed and not yet finished."""
+
+    def __init__(self, ledger: Ledger, perform: Perform) -> None:
+        self._ledger, self._perform = ledger, perform
+        self._lanes: dict[str, deque[Row]] = defaultdict(deque)
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._rows: dict[str, Row] = {}
+        self._by_transaction: dict[str, Row] = {}
+        self._waiters: dict[str, asyncio.Future[Result]] = {}
+        self._under_way: set[str] = set()
+        self._open = False
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Gets the exception that ends the process: a dead token, a store that is not usable."""
+
+    async def start(self, boot: str) -> None:
+        """Take up what the last process left; questions of its dialogs are dropped."""
+        rows = [
+            decode_row(key, stored.body) for key, stored in await self._ledger.store.scan("outbox")
+        ]
+        stale = [row for row in rows if row.boot is not None and row.boot != boot]
+        if stale:
+            await self._ledger.save([Delete("outbox", row.key) for row in stale], point="settle")
+        self._ledger.start_after(max((row.seq for row in rows), default=0))
+        for row in sorted(rows, key=lambda r: r.seq):
+            if row not in stale:
+                self._add(row)
+
+    def open(self) -> None:
+        """Begin to carry out: from now on the homeserver's own account of the past is known."""
+        self._open = True
+        for lane in list(self._lanes):
+            self._wake(lane)
+
+    def on_decided(self, decided: Decided[object]) -> None:
+        """Take the rows of a commit."""
+        for row in decided.rows:
+            self._add(row)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    async def settled(self, key: str) -> Result | None:
+        """Wait until a row is settled and say how; None if it is already."""
+        if key not in self._rows:
+            return None
+        future = self._waiters.setdefault(key, asyncio.get_running_loop().create_future())
+        return await asyncio.shield(future)
+
+    async def echoed(self, transaction: str, event_id: str) -> None:
+        """One of our own events came back in /sync."""
+        row = self._by_transaction.get(transaction)
+        if row is not None and row.key not in self._under_way:
+            self._under_way.add(row.key)
+            await self._settle(row, Result(event_id=event_id))
+            self._forget(row)
+
+    async def idle(self) -> None:
+        """Wait until every row is settled."""
+        while self._workers:
+            await asyncio.wait(list(self._workers.values()))
+
+    async def aclose(self, grace: float) -> None:
+        """Give what runs `grace` seconds to finish; the rest is carried out by the next process."""
+        workers = list(self._workers.values())
+        if workers:
+            await asyncio.wait(workers, timeout=grace)
+        self._open = False
+        for worker in list(self._workers.values()):
+            worker.cancel()
+        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+
+    def _add(self, row: Row) -> None:
+        lane = lane_of(row)
+        self._rows[row.key] = self._by_transaction[row.transaction] = row
+        self._lanes[lane].append(row)
+        if self._open:
+            self._wake(lane)
+
+    def _wake(self, lane: str) -> None:
+        if lane not in self._workers and self._lanes.get(lane):
+            worker = asyncio.create_task(self._work(lane), name=f"outbox {lane}")
+            self._workers[lane] = worker
+            worker.add_done_callback(lambda task: self._done(lane, task))
+
+    def _done(self, lane: str, task: asyncio.Task[None]) -> None:
+        del self._workers[lane]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if not self.failed.done():
+                self.failed.set_exception(error)
+            return
+        if self._lanes.get(lane):
+            if self._open and not task.cancelled():
+                self._wake(lane)
+        else:
+            self._lanes.pop(lane, None)
+
+    async def _work(self, lane: str) -> None:
+        queue = self._lanes[lane]
+        while queue:
+            row = queue[0]
+            if row.key in self._rows and row.key not in self._under_way:
+                self._under_way.add(row.key)
+                result = await self._carry_out(row)
+                await self._settle(row, result)
+                self._forget(row)
+            queue.popleft()
+
+    async def _carry_out(self, row: Row) -> Result:
+        failures = 0
+        while True:
+            try:
+                return await self._perform(row)
+            except MatrixError as error:
+                log.warning("effect.refused", effect=type(row.effect).__name__, why=str(error))
+                return Result(refused=error.errcode, reason=error.message or error.errcode)
+            except Lost as error:
+                failures += 1
+                delay = backoff(failures)
+                log.warning(
+                    "effect.put_off",
+                    effect=type(row.effect).__name__,
+                    why=str(error),
+                    again_in=round(delay, 1),
+                )
+                row = Row(row.key, row.seq, row.effect, row.locale, row.boot, fresh=False)
+                await asyncio.sleep(delay)
+
+    async def _settle(self, row: Row, result: Result) -> None:
+        await self._ledger.decide(
+            f"{row.key}!",
+            lambda case: aftermath(case, row.effect, result),
+            settle=[Delete("outbox", row.key)],
+            point="settle",
+        )
+        waiter = self._waiters.pop(row.key, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(result)
+
+    def _forget(self, row: Row) -> None:
+        self._rows.pop(row.key, None)
+        self._by_transaction.pop(row.transaction, None)
+        self._under_way.discard(row.key)

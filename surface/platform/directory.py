@@ -1,0 +1,133 @@
+"""Who answers for which agent: one client per entry of the agent registry.
+
+One rule: a client is built from its entry when it is first asked for, and from no other source.
+The registry is asked every time, so an agent that left it is `AgentMissing` from then on, and an
+entry that has changed gets a new client; the old one lives until `aclose`, for the turns still
+running on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Protocol, TypeAlias, runtime_checkable
+
+from store.store import Store
+
+from .echo import EchoClient, EchoOptions
+from .interface import PlatformClient
+
+
+class AgentEntry(Protocol):
+    """What every entry of the registry has; the rest is its adapter's options."""
+
+    @property
+    def id(self) -> str:
+        """The `agent_id`."""
+        ...
+
+    @property
+    def adapter(self) -> str:
+        """How the agent is reached."""
+        ...
+
+
+class AgentRegistry(Protocol):
+    """The agents the operator has configured."""
+
+    @property
+    def agents(self) -> Collection[AgentEntry]:
+        """All entries, in the operator's order."""
+        ...
+
+    def get(self, agent_id: str, /) -> AgentEntry | None:
+        """Return the entry of an agent, or None."""
+        ...
+
+
+class AgentMissing(Exception):
+    """The registry has no such agent."""
+
+    def __init__(self, agent_id: str, known: Collection[str]) -> None:
+        self.agent_id = agent_id
+        super().__init__(
+            f"agent `{agent_id}` is not in the registry; known: {', '.join(known) or 'none'}"
+        )
+
+
+class AdapterMissing(Exception):
+    """An entry names an adapter this program does not have, or lacks that adapter's options."""
+
+
+class Directory:
+    """The clients of all agents of one installation.
+
+    Args:
+        registry: the agents there are.
+        store: for the adapters that stand in for a platform; stays open.
+        installation_id: given to every client.
+    """
+
+    def __init__(self, registry: AgentRegistry, store: Store, installation_id: str) -> None:
+        self._registry = registry
+        self._store = store
+        self._installation_id = installation_id
+        self._clients: dict[str, tuple[AgentEntry, PlatformClient]] = {}
+        self._replaced: list[PlatformClient] = []
+
+    def client_for(self, agent_id: str) -> PlatformClient:
+        """Return the client of an agent; the same one as long as its entry stays the same.
+
+        Raises:
+            AgentMissing: the registry has no such agent.
+            AdapterMissing: its entry cannot be made into a client.
+        """
+        entry = self._registry.get(agent_id)
+        if entry is None:
+            raise AgentMissing(agent_id, [known.id for known in self._registry.agents])
+        if (built := self._clients.get(agent_id)) is not None:
+            if built[0] == entry:
+                return built[1]
+            self._replaced.append(built[1])
+        builder = _BUILDERS.get(entry.adapter)
+        if builder is None:
+            raise AdapterMissing(
+                f"agent `{agent_id}` has the adapter `{entry.adapter}`, which this program does "
+                f"not have; one of {', '.join(_BUILDERS)}"
+            )
+        client = builder(entry, self._store, self._installation_id)
+        self._clients[agent_id] = (entry, client)
+        return client
+
+    async def aclose(self) -> None:
+        """Close all clients, each of them even if another fails.
+
+        Raises:
+            ExceptionGroup: of what the failing ones raised.
+        """
+        clients = [*self._replaced, *(client for _, client in self._clients.values())]
+        self._replaced.clear()
+        self._clients.clear()
+        outcomes = await asyncio.gather(
+            *(client.aclose() for client in clients), return_exceptions=True
+        )
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if failures:
+            raise ExceptionGroup("closing the agents' clients", failures)
+
+
+Builder: TypeAlias = Callable[[AgentEntry, Store, str], PlatformClient]
+
+
+@runtime_checkable
+class _EchoEntry(AgentEntry, EchoOptions, Protocol):
+    """An entry that has all an echo agent needs."""
+
+
+def _echo(entry: AgentEntry, store: Store, installation_id: str) -> PlatformClient:
+    if not isinstance(entry, _EchoEntry):
+        raise AdapterMissing(f"agent `{entry.id}`: an echo agent needs `style` and `delay`")
+    return EchoClient(store, installation_id=installation_id, agent_id=entry.id, options=entry)
+
+
+_BUILDERS: Final[Mapping[str, Builder]] = {"echo": _echo}

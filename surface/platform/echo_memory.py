@@ -1,0 +1,379 @@
+"""What the embedded echo agent remembers, kept through the store in the table `echo`.
+
+One rule: a message enters the memory together with its whole answer, in one save, and once. So
+whatever is cut afterwards, the same message finds its answer here and nothing is decided twice.
+
+Keys: `{installation_id}:{agent_id}:{platform_chat_id}` for a chat and
+`save:{installation_id}:{agent_id}:{user_id}:{name}` for a save. Each part is percent-encoded,
+because an MXID and a name may hold colons and one user's key must never read as another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from store.store import Conflict, Delete, DocumentError, Put, Store, Stored, StoreError
+
+from .interface import (
+    CallFailed,
+    ChatInUse,
+    ChatRef,
+    FileOut,
+    PlatformError,
+    SavedContext,
+    SaveMissing,
+)
+
+VERSION: Final = 1
+REMEMBERED: Final = 500
+"""How many messages a chat keeps. The document is written whole at every turn, so it has an end."""
+
+_ATTEMPTS: Final = 100
+_REQUESTS: Final = 20
+_SUMMARY_LENGTH: Final = 80
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A message of the user, with the answer it was given."""
+
+    id: str
+    text: str
+    answer: str
+    files: tuple[FileOut, ...] = ()
+
+    @property
+    def gist(self) -> str:
+        """The message on one line: its text, or the names of its files."""
+        return " ".join(self.text.split()) or ", ".join(file.filename for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The memory of one chat.
+
+    Args:
+        user_id: whose chat it is; `forget` goes by it.
+        messages: oldest first.
+        loaded_from: the name of the save it began with.
+        load_request: the `request_id` of that load.
+    """
+
+    user_id: str
+    messages: tuple[Remembered, ...] = ()
+    loaded_from: str | None = None
+    load_request: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first message, shortened."""
+        return _summary(self.messages)
+
+    def find(self, message_id: str) -> Remembered | None:
+        """Return what is remembered of a message, if anything."""
+        return next((said for said in self.messages if said.id == message_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Save:
+    """A saved context. `requests` are the ids of the latest saves under this name."""
+
+    user_id: str
+    name: str
+    saved_at: datetime
+    messages: tuple[Remembered, ...]
+    requests: tuple[str, ...]
+
+    def listed(self) -> SavedContext:
+        return SavedContext(
+            id=self.name,
+            name=self.name,
+            turns=len(self.messages),
+            summary=_summary(self.messages),
+            saved_at=self.saved_at,
+        )
+
+
+class EchoMemory:
+    """The chats and saves of one echo agent of one installation.
+
+    Every method raises `CallFailed` where the store cannot be read or written.
+    """
+
+    def __init__(
+        self, store: Store, *, installation_id: str, agent_id: str, now: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._installation_id = installation_id
+        self._agent_id = agent_id
+        self._now = now
+
+    async def conversation(self, chat: ChatRef) -> Conversation | None:
+        """Return the memory of a chat; None if it was never used."""
+        _, conversation = await self._read(self._chat_key(chat), _conversation)
+        return conversation
+
+    async def knows(self, chat: ChatRef, message_id: str) -> bool:
+        """Whether a message has its answer already."""
+        conversation = await self.conversation(chat)
+        return conversation is not None and conversation.find(message_id) is not None
+
+    async def record(
+        self,
+        chat: ChatRef,
+        message_id: str,
+        answer: Callable[[tuple[Remembered, ...]], Remembered],
+    ) -> Remembered:
+        """Return what is remembered of a message; if nothing is, let it be answered and keep that.
+
+        Args:
+            chat: where it was said.
+            message_id: its idempotency key.
+            answer: makes the answer from what was said before; called again when that has changed.
+        """
+        key = self._chat_key(chat)
+        for _ in range(_ATTEMPTS):
+            rev, found = await self._read(key, _conversation)
+            before = found or Conversation(user_id=chat.user_id)
+            if (known := before.find(message_id)) is not None:
+                return known
+            said = answer(before.messages)
+            after = Conversation(
+                user_id=before.user_id,
+                messages=(*before.messages, said)[-REMEMBERED:],
+                loaded_from=before.loaded_from,
+                load_request=before.load_request,
+            )
+            if await self._write(Put("echo", key, _conversation_body(after), expect=rev)):
+                return said
+        raise _busy(key)
+
+    async def save(self, chat: ChatRef, name: str, *, request_id: str) -> SavedContext:
+        """Copy the memory of a chat into the save `name`, once per `request_id`."""
+        key = self._save_key(chat.user_id, name)
+        for _ in range(_ATTEMPTS):
+            rev, old = await self._read(key, _save)
+            if old is not None and request_id in old.requests:
+                return old.listed()
+            conversation = await self.conversation(chat)
+            save = _Save(
+                user_id=chat.user_id,
+                name=name,
+                saved_at=self._now(),
+                messages=conversation.messages if conversation else (),
+                requests=(*(old.requests if old else ()), request_id)[-_REQUESTS:],
+            )
+            if await self._write(Put("echo", key, _save_body(save), expect=rev)):
+                return save.listed()
+        raise _busy(key)
+
+    async def saves(self, user_id: str) -> list[SavedContext]:
+        """Return the saves of a user, newest first."""
+        prefix = self._save_key(user_id, "")
+        with _store_failures():
+            rows = await self._store.scan("echo", prefix=prefix)
+        saves = [_parse(key, stored, _save) for key, stored in rows]
+        saves.sort(key=lambda save: save.saved_at, reverse=True)
+        return [save.listed() for save in saves]
+
+    async def load(self, into: ChatRef, name: str, *, request_id: str) -> SavedContext:
+        """Begin a chat with a copy of the save `name`.
+
+        Raises:
+            SaveMissing: no such save.
+            ChatInUse: the chat has a memory, and not from this request.
+        """
+        key = self._chat_key(into)
+        for _ in range(_ATTEMPTS):
+            rev, there = await self._read(key, _conversation)
+            _, save = await self._read(self._save_key(into.user_id, name), _save)
+            if there is not None:
+                if there.load_request != request_id:
+                    raise ChatInUse(
+                        PlatformError(
+                            "chat_in_use",
+                            f"chat {into.platform_chat_id} has a memory already; "
+                            "load into a fresh platform_chat_id",
+                            retryable=False,
+                        )
+                    )
+                # The save may be gone or replaced since; what was loaded is in the chat.
+                return save.listed() if save else _loaded(name, there)
+            if save is None:
+                raise SaveMissing(
+                    PlatformError(
+                        "save_missing",
+                        f"{into.user_id} has no save {name!r} with agent {self._agent_id}",
+                        retryable=False,
+                    )
+                )
+            seeded = Conversation(
+                user_id=into.user_id,
+                messages=save.messages,
+                loaded_from=save.name,
+                load_request=request_id,
+            )
+            if await self._write(Put("echo", key, _conversation_body(seeded), expect=rev)):
+                return save.listed()
+        raise _busy(key)
+
+    async def forget(self, user_id: str) -> None:
+        """Delete all chats and saves of a user, in one transaction."""
+        chats = f"{self._key(self._installation_id, self._agent_id)}:"
+        saves = self._save_key(user_id, "")
+        for _ in range(_ATTEMPTS):
+            with _store_failures():
+                rows = await self._store.scan("echo", prefix=chats)
+                rows += await self._store.scan("echo", prefix=saves)
+            theirs = [
+                Delete("echo", key, expect=stored.rev)
+                for key, stored in rows
+                if stored.body.get("user_id") == user_id
+            ]
+            if not theirs or await self._write(*theirs):
+                return
+        raise _busy(chats)
+
+    async def check(self) -> None:
+        """Read the store, to see that it can be read."""
+        await self._get(self._key(self._installation_id, self._agent_id, "0"))
+
+    async def _get(self, key: str) -> Stored | None:
+        with _store_failures():
+            return await self._store.get("echo", key)
+
+    async def _read(
+        self, key: str, parse: Callable[[Mapping[str, Any]], _T]
+    ) -> tuple[int, _T | None]:
+        stored = await self._get(key)
+        if stored is None:
+            return 0, None
+        return stored.rev, _parse(key, stored, parse)
+
+    async def _write(self, *writes: Put | Delete) -> bool:
+        """Save, or say that something has moved meanwhile."""
+        try:
+            with _store_failures():
+                await self._store.save(writes)
+        except Conflict:
+            return False
+        return True
+
+    def _chat_key(self, chat: ChatRef) -> str:
+        return self._key(self._installation_id, self._agent_id, chat.platform_chat_id)
+
+    def _save_key(self, user_id: str, name: str) -> str:
+        return self._key("save", self._installation_id, self._agent_id, user_id, name)
+
+    @staticmethod
+    def _key(*parts: str) -> str:
+        return ":".join(quote(part, safe="@", errors="surrogatepass") for part in parts)
+
+
+def utc_now() -> datetime:
+    """Return the present moment, by the wall clock."""
+    return datetime.now(UTC)
+
+
+def _summary(messages: tuple[Remembered, ...]) -> str:
+    gist = messages[0].gist if messages else ""
+    return gist if len(gist) <= _SUMMARY_LENGTH else gist[: _SUMMARY_LENGTH - 1] + "…"
+
+
+def _loaded(name: str, chat: Conversation) -> SavedContext:
+    return SavedContext(id=name, name=name, turns=len(chat.messages), summary=chat.summary)
+
+
+def _conversation_body(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "v": VERSION,
+        "user_id": conversation.user_id,
+        "messages": [_message_body(said) for said in conversation.messages],
+        "loaded_from": conversation.loaded_from,
+        "load_request": conversation.load_request,
+    }
+
+
+def _conversation(body: Mapping[str, Any]) -> Conversation:
+    return Conversation(
+        user_id=body["user_id"],
+        messages=tuple(_message(said) for said in body["messages"]),
+        loaded_from=body["loaded_from"],
+        load_request=body["load_request"],
+    )
+
+
+def _save_body(save: _Save) -> dict[str, Any]:
+    return {
+        "v": VERSION,
+        "user_id": save.user_id,
+        "name": save.name,
+        "saved_at": save.saved_at.isoformat(),
+        "messages": [_message_body(said) for said in save.messages],
+        "requests": list(save.requests),
+    }
+
+
+def _save(body: Mapping[str, Any]) -> _Save:
+    return _Save(
+        user_id=body["user_id"],
+        name=body["name"],
+        saved_at=datetime.fromisoformat(body["saved_at"]),
+        messages=tuple(_message(said) for said in body["messages"]),
+        requests=tuple(body["requests"]),
+    )
+
+
+def _message_body(said: Remembered) -> dict[str, Any]:
+    return {
+        "id": said.id,
+        "text": said.text,
+        "answer": said.answer,
+        "files": [[file.workspace_path, file.filename, file.mime_type] for file in said.files],
+    }
+
+
+def _message(body: Mapping[str, Any]) -> Remembered:
+    return Remembered(
+        id=body["id"],
+        text=body["text"],
+        answer=body["answer"],
+        files=tuple(FileOut(*file) for file in body["files"]),
+    )
+
+
+def _parse(key: str, stored: Stored, parse: Callable[[Mapping[str, Any]], _T]) -> _T:
+    """Read a document of ours, or name the one that cannot be read; it is never replaced."""
+    try:
+        if stored.body.get("v") == VERSION:
+            return parse(stored.body)
+        reason = f"has version {stored.body.get('v')!r}, this program reads {VERSION}"
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"is damaged ({error!r})"
+    raise CallFailed(
+        PlatformError("memory_unreadable", f"document echo/{key} {reason}", retryable=False)
+    )
+
+
+@contextmanager
+def _store_failures() -> Iterator[None]:
+    """Tell what the store cannot do in the contract's words."""
+    try:
+        yield
+    except DocumentError as error:
+        raise CallFailed(PlatformError("memory_unreadable", str(error), retryable=False)) from error
+    except StoreError as error:
+        raise CallFailed(PlatformError("store_failed", str(error), retryable=True)) from error
+
+
+def _busy(key: str) -> CallFailed:
+    return CallFailed(
+        PlatformError("memory_busy", f"echo/{key} kept changing while written", retryable=True)
+    )

@@ -1,0 +1,132 @@
+# Everything the surface itself says, in English. One entry a text; Markdown is allowed.
+
+## Rooms and Spaces
+space-name = Lambda — { $name }
+chat-name = Chat { $n }
+room-topic = Agent: { $agent }. Say !help to see what can be done here.
+room-topic-plain = Say !help to see what can be done here.
+
+## Meeting
+welcome =
+    Welcome! I have made you a private Space with a first chat room:
+
+    - your Space: { $space }
+    - your first chat: { $room }
+
+    Accept the invitations, then just talk in the chat. Here, in this room, I take commands: say `!help`.
+home-guidance = This room is for commands only: say `!help`. To talk, go to one of your chats: { $chats }
+home-again = Here you can give commands too: say `!help`. Your chats: { $chats }
+not-a-chat = I answer in the rooms I made for you. Please invite me to a direct chat instead; this room stays as it is.
+still-provisioning = Your Space is being made, one moment please.
+onboarding-failed = I could not make your Space: { $reason }. Write anything here and I shall try again.
+come-back = I have invited you to your Space again.
+
+## Agents
+agents-choose =
+    Which agent shall answer? Reply with a number, or say `!agent ID`.
+
+    { $list }
+agent-line = { $n }. **{ $name }** (`{ $id }`){ $description }
+agent-current =
+    In this room: **{ $name }** (`{ $id }`). For new chats: { $selected }.
+
+    { $list }
+
+    To change it here and for new chats: `!agent ID` or `!agent NUMBER`.
+agent-current-home =
+    For new chats: { $selected }.
+
+    { $list }
+
+    To change it: `!agent ID` or `!agent NUMBER`.
+agent-none = nobody yet
+agent-selected = **{ $name }** (`{ $id }`) answers here from now on, in a fresh context, and in new chats. Other rooms keep theirs.
+agent-selected-same = **{ $name }** (`{ $id }`) answers here already; new chats get it too.
+agent-selected-home = **{ $name }** (`{ $id }`) will answer in new chats. Other rooms keep theirs.
+agent-unknown = There is no agent `{ $id }`. There are: { $known }.
+agent-gone = The agent `{ $id }` is not available any more.
+
+## Chats
+chat-created = Made **{ $name }**: { $room }
+chat-creating = Making **{ $name }** …
+create-failed = I could not make **{ $name }**: { $reason }
+chats-none = You have no chats. `!new` makes one.
+chats-list =
+    Your chats:
+
+    { $list }
+chat-line = - **{ $chat }** { $room } · { $agent }
+chat-line-archived = - **{ $chat }** { $name } · archived, `!restore { $chat }` brings it back
+chat-line-unbound = - **{ $chat }** { $room } · no agent
+renamed = { $chat } is now called **{ $name }**.
+archived = Archived. The room is out of your Space; `!restore { $chat }` in any of your rooms brings it back.
+restored = { $chat } is back: { $room }
+restore-which =
+    Which chat? Say `!restore C1`, for instance. Archived are: { $chats }
+restore-none = No chat is archived.
+restore-unknown = There is no archived chat `{ $chat }`. Archived are: { $chats }
+room-archived-hint = This chat is archived and nobody answers here. `!restore { $chat }` brings it back.
+none = none
+
+## Context
+cleared = Cleared: from here on the agent knows nothing of what was said before. New context `{ $context }`. `!undo` goes back to context `{ $old }`, as long as nothing is said in the new one.
+already-clear = The context `{ $context }` is fresh already: nothing was said in it.
+undone = Undone: back in context `{ $context }`.
+undo-nothing = There is nothing to undo: something was said since, or nothing was cleared.
+context =
+    - agent: **{ $agent }**
+    - context: `{ $context }`
+    - { $turns ->
+        [0] nothing was said in it yet
+        [one] { $turns } message in it so far
+       *[other] { $turns } messages in it so far
+    }
+context-unknown =
+    - agent: **{ $agent }**
+    - context: `{ $context }`
+    - how much was said in it is not known: { $reason }
+
+## Answers that failed
+turn-failed = The agent could not answer: { $reason }
+turn-agent-gone = The agent `{ $id }` is not available any more. Say anything to choose another one.
+turn-stopped = Stopped.
+turn-crashed = The agent broke off: { $reason }
+turn-interrupted = The answer was cut off by a restart, and asking this agent again would do its work twice. Say it again if you want that.
+
+## Commands
+help-head =
+    What you can do here:
+
+    { $list }
+help-line = - `{ $usage }`: { $summary }
+help-one =
+    `{ $usage }`
+
+    { $summary }
+help-talk = Anything that is not a command goes to the agent.
+command-unknown = I don't know `!{ $name }`.
+command-unknown-near = I don't know `!{ $name }`. Did you mean `!{ $near }`?
+command-not-here = `!{ $name }` does nothing here: { $why }
+command-needs-name = Say which name: `!rename NAME`
+command-no-arguments = `!{ $name }` takes nothing after it.
+name-too-long = That name is too long: { $max } characters at most.
+name-bad = That name has characters I cannot use.
+why-home = this is not a chat room.
+why-archived = this chat is archived; `!restore { $chat }` brings it back.
+why-unbound = no agent is chosen yet; say `!agent`.
+why-no-space = you have no Space yet; write anything here to get one.
+choice-out-of-range = There is no { $number } in the list; from 1 to { $last }.
+choice-stale = That list is not open any more. Say `!agent` to see it again.
+files-unsupported = I cannot take files yet, only text.
+
+## Command summaries
+cmd-help = says what can be done here; `!help COMMAND` says more of one
+cmd-new = makes one more chat room
+cmd-chats = lists your chats, with links
+cmd-rename = renames this chat
+cmd-agent = shows the agents, or chooses one for this room and for new chats
+cmd-clear = starts a fresh context in this room; the agent forgets what was said
+cmd-undo = goes back to the context before `!clear`
+cmd-context = shows agent, context and how much was said in it
+cmd-archive = takes this chat out of your Space
+cmd-restore = brings an archived chat back

@@ -1,0 +1,123 @@
+"""What the machines in memory do, a sentence each: a question in a room, files that wait for words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from machines import DialogMachine, TrayMachine
+from machines.chart import Refused
+from machines.dialog import Dialog
+from machines.effects import Notice, Text
+from machines.tray import Tray
+
+CHOICES = {"purpose": "agent", "choices": ["echo", "researcher"], "text": Text("agents")}
+
+
+def dialog(event: str, **details: Any) -> DialogMachine:
+    machine = DialogMachine(Dialog("!room"))
+    machine.take(event, **details)
+    return machine
+
+
+def test_a_list_and_its_question_die_with_the_process() -> None:
+    listed = dialog("offer", **CHOICES, event_id="$said")
+    asked = dialog("ask", purpose="archive", text=Text("sure"))
+    for effect in (*listed.effects, *asked.effects):
+        assert isinstance(effect, Notice)
+        assert effect.dialog
+
+
+def test_a_number_takes_the_choice_behind_it() -> None:
+    machine = dialog("offer", **CHOICES)
+    assert machine.take("pick", number=2) == "idle"
+    assert machine.record.outcome == "researcher"
+
+
+@pytest.mark.parametrize("number", [0, -1, 3])
+def test_a_number_outside_the_list_keeps_it_open_and_says_what_is_allowed(number: int) -> None:
+    machine = dialog("offer", **CHOICES)
+    assert machine.take("pick", number=number, event_id="$said") == "choosing"
+    notice = machine.effects[-1]
+    assert isinstance(notice, Notice)
+    assert notice.text == Text("choice-out-of-range", {"number": number, "last": 2})
+    assert machine.record.outcome is None
+    assert machine.take("pick", number=1) == "idle"
+
+
+@pytest.mark.parametrize("word", ["yes", "no"])
+def test_a_question_takes_yes_or_no(word: str) -> None:
+    machine = dialog("ask", purpose="forget", text=Text("sure"), subject="C3")
+    assert machine.take(word) == "idle"
+    assert (machine.record.outcome, machine.record.subject) == (word, "C3")
+
+
+def test_yes_answers_no_list_and_a_number_answers_no_question() -> None:
+    with pytest.raises(Refused):
+        dialog("offer", **CHOICES).take("yes")
+    with pytest.raises(Refused):
+        dialog("ask", purpose="archive", text=Text("sure")).take("pick", number=1)
+
+
+def test_a_newer_question_replaces_an_older_one() -> None:
+    machine = dialog("offer", **CHOICES)
+    machine.take("posted", list_event_id="$list")
+    assert machine.take("ask", purpose="archive", text=Text("sure")) == "confirming"
+    assert machine.record.choices == []
+    assert machine.record.list_event_id is None, "a reply to the old list is no answer"
+    assert machine.take("offer", **CHOICES) == "choosing"
+
+
+def test_a_newer_list_replaces_an_older_one() -> None:
+    machine = dialog("offer", **CHOICES)
+    machine.take("offer", **{**CHOICES, "choices": ["only"]})
+    machine.take("pick", number=1)
+    assert machine.record.outcome == "only"
+
+
+@pytest.mark.parametrize("event", ["cancel", "expire"])
+@pytest.mark.parametrize("opened", ["offer", "ask"])
+def test_a_question_nobody_answers_leaves_no_outcome(opened: str, event: str) -> None:
+    details = CHOICES if opened == "offer" else {"purpose": "bind", "text": Text("sure")}
+    machine = dialog(opened, **details)
+    assert machine.take(event) == "idle"
+    assert machine.record.outcome is None
+
+
+def test_the_list_knows_the_message_it_stands_in() -> None:
+    machine = dialog("offer", **CHOICES)
+    assert machine.take("posted", list_event_id="$list") == "choosing"
+    assert machine.record.list_event_id == "$list"
+
+
+def test_the_outcome_of_a_question_is_not_taken_for_that_of_the_next() -> None:
+    machine = dialog("ask", purpose="archive", text=Text("sure"))
+    machine.take("yes")
+    machine.take("ask", purpose="forget", text=Text("sure"))
+    assert machine.record.outcome is None
+
+
+def test_the_next_message_takes_all_staged_files_in_the_order_they_came() -> None:
+    machine = TrayMachine(Tray("!room"))
+    machine.take("stage", path="b.png")
+    machine.take("stage", path="a.png")
+    assert machine.take("collect") == "empty"
+    assert machine.record.taken == ["b.png", "a.png"]
+    assert machine.record.staged == []
+
+
+@pytest.mark.parametrize("event", ["drop", "expire"])
+def test_a_dropped_file_is_not_taken_along(event: str) -> None:
+    machine = TrayMachine(Tray("!room"))
+    machine.take("stage", path="a.png")
+    assert machine.take(event) == "empty"
+    machine.take("stage", path="b.png")
+    machine.take("collect")
+    assert machine.record.taken == ["b.png"]
+
+
+def test_an_empty_tray_has_nothing_to_take() -> None:
+    for event in ("collect", "drop", "expire"):
+        with pytest.raises(Refused):
+            TrayMachine(Tray("!room")).take(event)

@@ -1,0 +1,133 @@
+// The crypto of one person: matrix-js-sdk with its Rust crypto, driven by lines of JSON.
+//
+// One rule: it only encrypts and decrypts. What a person sees, and what is sent, is the Python
+// side's (crypto_person.py); this process syncs for keys and members, never shows a room.
+// In:  {"id": 1, "op": "encrypt", ...}     Out: {"id": 1, "result": ...} or {"id": 1, "error": "..."}
+// Unasked: {"decrypted": {event_id, type, content}}: a key came late.
+// It ends when its standard input does, so with its parent.
+
+import { createInterface } from "node:readline";
+
+for (const level of ["log", "debug", "info", "trace"]) console[level] = () => {};
+const sdk = await import("matrix-js-sdk");
+const { logger } = await import("matrix-js-sdk/lib/logger.js");
+const { OnlySignedDevicesIsolationMode } = await import("matrix-js-sdk/lib/crypto-api/index.js");
+
+const silent = {};
+for (const level of ["trace", "debug", "info", "warn", "error"]) silent[level] = () => {};
+silent.getChild = () => silent;
+logger.disableAll?.();
+
+let client = null;
+const seen = new Map(); // event id -> MatrixEvent, for late keys and for shields
+
+const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
+
+function clearOf(event) {
+  if (event.isDecryptionFailure() || !event.getClearContent()) {
+    const why = event.decryptionFailureReason ?? "UNKNOWN";
+    return { event_id: event.getId(), error: String(why) };
+  }
+  return { event_id: event.getId(), type: event.getType(), content: event.getClearContent() };
+}
+
+// Resolves when our own sync knows a room as encrypted, with all of `members` in it.
+function roomWith(roomId, members) {
+  return new Promise((resolve) => {
+    const check = () => {
+      const room = client.getRoom(roomId);
+      const there = (id) => ["join", "invite"].includes(room.getMember(id)?.membership);
+      if (!room?.hasEncryptionStateEvent() || !members.every(there)) return;
+      client.off("sync", check);
+      resolve(room);
+    };
+    client.on("sync", check);
+    check();
+  });
+}
+
+const ops = {
+  async start({ url, user_id, device_id, token }) {
+    client = sdk.createClient({
+      baseUrl: url, userId: user_id, deviceId: device_id, accessToken: token, logger: silent,
+    });
+    await client.initRustCrypto({ useIndexedDB: false });
+    const prepared = new Promise((resolve) => {
+      const check = (state) => {
+        if (state !== "PREPARED") return;
+        client.off("sync", check);
+        resolve();
+      };
+      client.on("sync", check);
+    });
+    await client.startClient({ initialSyncLimit: 1, disablePresence: true });
+    await prepared;
+    return client.getCrypto().getVersion();
+  },
+
+  async encrypt({ room_id, members, type, content }) {
+    const room = await roomWith(room_id, members);
+    const event = new sdk.MatrixEvent({ type, content, room_id, sender: client.getUserId() });
+    await client.getCrypto().encryptEvent(event, room);
+    return { type: event.getWireType(), content: event.getWireContent() };
+  },
+
+  async decrypt({ events }) {
+    return Promise.all(events.map(async (raw) => {
+      let event = seen.get(raw.event_id);
+      if (!event) {
+        event = new sdk.MatrixEvent(raw);
+        seen.set(raw.event_id, event);
+      }
+      await client.decryptEventIfNeeded(event);
+      if (event.isDecryptionFailure() && event.listenerCount("Event.decrypted") === 0) {
+        event.on("Event.decrypted", () => {
+          if (!event.isDecryptionFailure()) say({ decrypted: clearOf(event) });
+        });
+      }
+      return clearOf(event);
+    }));
+  },
+
+  async cross_sign({ password }) {
+    const identifier = { type: "m.id.user", user: client.getUserId() };
+    await client.getCrypto().bootstrapCrossSigning({
+      authUploadDeviceSigningKeys: (request) =>
+        request({ type: "m.login.password", identifier, password }),
+    });
+    return client.getCrypto().isCrossSigningReady();
+  },
+
+  async only_signed_devices() {
+    client.getCrypto().setDeviceIsolationMode(new OnlySignedDevicesIsolationMode());
+    return null;
+  },
+
+  async forget_session({ room_id }) {
+    await client.getCrypto().forceDiscardSession(room_id);
+    return null;
+  },
+
+  async device({ user_id, device_id }) {
+    const status = await client.getCrypto().getDeviceVerificationStatus(user_id, device_id);
+    if (!status) return null;
+    const { signedByOwner, crossSigningVerified, localVerified } = status;
+    return { signed_by_owner: signedByOwner, cross_signed: crossSigningVerified, localVerified };
+  },
+
+  async shield({ event_id }) {
+    const info = await client.getCrypto().getEncryptionInfoForEvent(seen.get(event_id));
+    return info ? { colour: info.shieldColour, reason: info.shieldReason } : null;
+  },
+};
+
+createInterface({ input: process.stdin })
+  .on("line", async (line) => {
+    const { id, op, ...args } = JSON.parse(line);
+    try {
+      say({ id, result: (await ops[op](args)) ?? null });
+    } catch (error) {
+      say({ id, error: String(error?.stack ?? error) });
+    }
+  })
+  .on("close", () => process.exit(0));

@@ -1,0 +1,337 @@
+"""The files on disk: who may open them, what they look like, and what happens when they are bad."""
+
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from machines.effects import Fresh
+from store import Delete, DocumentError, Put, Stored, StoreError, StoreLocked, TinyStore
+from tests.store.store_rules import Lenient
+
+HOLDER = """
+import sys
+from pathlib import Path
+from store import TinyStore
+store = TinyStore.open(Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "lambda_matrix.db"
+
+
+def opened(path) -> TinyStore:
+    return TinyStore.open(path, rules=Lenient())
+
+
+async def saved(path, *changes) -> None:
+    store = opened(path)
+    await store.save(changes)
+    await store.aclose()
+
+
+def edited(path, statement: str, *values: object) -> None:
+    connection = sqlite3.connect(path)
+    with connection:
+        assert connection.execute(statement, values).rowcount == 1
+    connection.close()
+
+
+def mode(path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# The lock
+
+
+async def test_one_process_cannot_open_it_twice(path):
+    store = opened(path)
+    with pytest.raises(StoreLocked, match=f"process {os.getpid()}"):
+        opened(path)
+    await store.aclose()
+    await opened(path).aclose()
+
+
+async def test_another_process_is_refused_until_it_is_killed(path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout.readline() == b"open\n"
+        with pytest.raises(StoreLocked) as caught:
+            opened(path)
+        assert str(caught.value) == (
+            f"{path.parent} is in use by another surface (process {holder.pid}). "
+            "Stop it first, or give this one its own state_dir."
+        )
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    await opened(path).aclose()
+
+
+async def test_a_store_that_could_not_be_opened_leaves_no_lock(path):
+    await saved(path, Put("rooms", "a", {}, 0))
+    good = path.read_bytes()
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StoreError):
+        opened(path)
+    path.write_bytes(good)
+    await opened(path).aclose()
+
+
+# Modes
+
+
+async def test_the_files_are_for_their_owner_only(path):
+    before = os.umask(0)
+    try:
+        store = opened(path)
+        await store.save([Put("rooms", "a", {}, 0)])
+    finally:
+        os.umask(before)
+    assert mode(path.parent) == 0o700
+    modes = {file.name: mode(file) for file in path.parent.iterdir()}
+    endings = (".db", ".db-shm", ".db-wal", ".lock")
+    assert modes == dict.fromkeys([f"lambda_matrix{ending}" for ending in endings], 0o600)
+    await store.aclose()
+
+
+async def test_a_file_that_others_could_read_is_closed_to_them(path):
+    await saved(path, Put("rooms", "a", {}, 0))
+    path.chmod(0o644)
+    await opened(path).aclose()
+    assert mode(path) == 0o600
+
+
+async def test_a_directory_that_was_there_keeps_its_mode(path):
+    path.parent.mkdir()
+    path.parent.chmod(0o750)
+    await opened(path).aclose()
+    assert mode(path.parent) == 0o750
+
+
+# What lies there already
+
+
+async def test_the_installation_keeps_its_id(path):
+    store = opened(path)
+    first = await store.get("meta", "installation_id")
+    await store.aclose()
+    store = opened(path)
+    assert await store.get("meta", "installation_id") == first
+    await store.aclose()
+
+
+async def test_two_installations_have_two_ids(tmp_path):
+    stores = [opened(tmp_path / name / "lambda_matrix.db") for name in "ab"]
+    first, second = [await store.get("meta", "installation_id") for store in stores]
+    assert first != second
+    for store in stores:
+        await store.aclose()
+
+
+async def test_a_newer_file_is_refused_with_the_way_out(path):
+    await saved(path, Put("meta", "schema", {"v": 1, "version": 2}, 1))
+    before = path.read_bytes()
+    with pytest.raises(StoreError) as caught:
+        opened(path)
+    assert str(path) in str(caught.value)
+    assert "schema 2, this one knows 1" in str(caught.value)
+    assert "Run the newer version, or restore a backup" in str(caught.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from documents where key = 'schema'",
+        """update documents set json = '{"rev":1,"v":1}' where key = 'schema'""",
+        "update documents set json = '{' where key = 'schema'",
+    ],
+)
+async def test_a_file_without_a_usable_schema_is_refused(path, statement):
+    await saved(path, Put("rooms", "a", {}, 0))
+    edited(path, statement)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="meta/schema"):
+        opened(path)
+    assert path.read_bytes() == before
+
+
+def garbage(path) -> None:
+    path.write_bytes(b"{}" * 5000)
+
+
+def cut_short(path) -> None:
+    path.write_bytes(path.read_bytes()[:-5000])
+
+
+def scratched(path) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[20480:20580] = b"\xaa" * 100
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("damage", [garbage, cut_short, scratched])
+async def test_a_damaged_file_is_refused_by_name_and_left_as_it_is(path, damage):
+    await saved(path, *[Put("rooms", str(n), {"text": "x" * 500}, 0) for n in range(100)])
+    damage(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreError) as caught:
+        opened(path)
+    assert str(path) in str(caught.value)
+    assert "restore a backup" in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_the_database_of_another_program_is_refused_and_left_as_it_is(path):
+    path.parent.mkdir()
+    foreign = sqlite3.connect(path)
+    foreign.execute("create table bookmarks (url text)")
+    foreign.commit()
+    foreign.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="belongs to another program"):
+        opened(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"v":1}', '{"rev":"1","v":1}'])
+async def test_a_damaged_document_is_an_error_that_names_it(path, text):
+    await saved(path, Put("rooms", "bad", {}, 0), Put("rooms", "good", {"v": 1}, 0))
+    edited(path, "update documents set json = ? where key = 'bad'", text)
+    store = opened(path)
+    with pytest.raises(DocumentError, match="rooms/bad"):
+        await store.get("rooms", "bad")
+    with pytest.raises(DocumentError, match="rooms/bad"):
+        await store.scan("rooms")
+    with pytest.raises(DocumentError, match="rooms/bad"):
+        await store.save([Put("rooms", "good", {"v": 3}, 1), Put("rooms", "bad", {}, None)])
+    assert await store.get("rooms", "good") == Stored(1, {"v": 1})
+    await store.aclose()
+
+
+async def test_a_file_cut_off_at_birth_is_born_again(path):
+    path.parent.mkdir()
+    path.touch()
+    store = opened(path)
+    assert await store.get("meta", "schema") is not None
+    await store.aclose()
+
+
+# Places that cannot be written
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    for directory in (tmp_path / "state", tmp_path / "state" / "below"):
+        with pytest.raises(StoreError, match=f"{directory}: cannot be made .* state_dir"):
+            opened(directory / "lambda_matrix.db")
+
+
+def test_a_directory_that_takes_no_files_is_named(tmp_path):
+    # Even root cannot make files there.
+    with pytest.raises(StoreError, match=r"/proc/self: cannot be written .* state_dir"):
+        opened(type(tmp_path)("/proc/self/lambda_matrix.db"))
+
+
+def test_a_file_that_cannot_be_opened_is_named(path):
+    path.mkdir(parents=True)
+    with pytest.raises(StoreError, match=f"{path}: cannot be written .* state_dir"):
+        opened(path)
+
+
+# A disk that refuses
+
+
+BIG = "x" * 200_000
+
+
+async def refused_then_usable(store: TinyStore, match: str, refuse, allow) -> None:
+    await store.save([Put("rooms", "a", {"n": 1}, 0)])
+    refuse()
+    try:
+        with pytest.raises(StoreError, match=match) as caught:
+            await store.save(
+                [
+                    Put("rooms", "a", {"n": 2, "id": Fresh("x")}, 1),
+                    *[Put("turns", str(n), {"text": BIG}, 0) for n in range(10)],
+                ]
+            )
+        assert "nothing was saved" in str(caught.value)
+        assert await store.get("rooms", "a") == Stored(1, {"n": 1})
+        assert await store.scan("turns") == []
+    finally:
+        allow()
+    done = await store.save([Put("rooms", "a", {"n": 2, "id": Fresh("x")}, 1)])
+    assert done.ids == {Fresh("x"): "1"}
+
+
+async def test_a_full_disk_costs_only_the_save_that_met_it(path):
+    store = opened(path)
+    sqlite = store._writing.storage._sqlite
+    await refused_then_usable(
+        store,
+        f"{path}.* full. Free space",
+        refuse=lambda: sqlite.execute("pragma max_page_count = 20"),
+        allow=lambda: sqlite.execute("pragma max_page_count = 1000000"),
+    )
+    await store.aclose()
+    store = opened(path)
+    assert (await store.get("rooms", "a")).body == {"n": 2, "id": "1"}
+    await store.aclose()
+
+
+async def test_a_write_the_system_refuses_costs_only_the_save_that_met_it(path):
+    store = opened(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wal = path.with_name(path.name + "-wal")
+    await refused_then_usable(
+        store,
+        f"{path}.*disk",
+        refuse=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (wal.stat().st_size + 100_000, hard)
+        ),
+        allow=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard)),
+    )
+    await store.aclose()
+    store = opened(path)
+    assert (await store.get("rooms", "a")).body == {"n": 2, "id": "1"}
+    await store.aclose()
+
+
+async def test_a_file_turned_readonly_refuses_the_save_and_still_reads(path):
+    store = opened(path)
+    sqlite = store._writing.storage._sqlite
+    await refused_then_usable(
+        store,
+        "readonly.*write access",
+        refuse=lambda: sqlite.execute("pragma query_only = on"),
+        allow=lambda: sqlite.execute("pragma query_only = off"),
+    )
+    await store.aclose()
+
+
+async def test_deleted_text_does_not_stay_in_the_file(path):
+    await saved(path, *[Put("turns", str(n), {"text": "plaintext"}, 0) for n in range(3)])
+    assert b"plaintext" in path.read_bytes()
+    await saved(path, *[Delete("turns", str(n)) for n in range(3)])
+    assert b"plaintext" not in path.read_bytes()
+
+
+async def test_a_commit_waits_for_the_disk(path):
+    store = opened(path)
+    sqlite = store._writing.storage._sqlite
+    assert sqlite.execute("pragma journal_mode").fetchone() == ("wal",)
+    assert sqlite.execute("pragma synchronous").fetchone() == (2,)  # FULL
+    await store.aclose()
