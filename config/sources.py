@@ -19,7 +19,7 @@ from config.errors import did_you_mean, misfit
 from config.section import Loc, section_of
 
 PREFIX = "SURFACE_"
-NOT_SETTINGS = frozenset({"SURFACE_CONFIG", "SURFACE_FAILPOINT"})
+NOT_SETTINGS = frozenset({"SURFACE_CONFIG", "SURFACE_FAILPOINT", "SURFACE_FAILPOINT_TRACE"})
 """Variables of ours that are no settings: the command line reads them."""
 
 # Kubernetes sets these in every container of a namespace with a service called surface….

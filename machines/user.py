@@ -53,6 +53,7 @@ class User:
     display_name: str | None = None
     locale: str = "en"
     space_id: str | None = None
+    space_name: str | None = None
     home_rooms: list[str] = field(default_factory=list)
     next_chat_index: int = 1
     selected_agent_id: str | None = None
@@ -214,8 +215,7 @@ class UserMachine(Chart[User]):
     def take_space(self, nonce: str, room_id: str) -> None:
         """The Space exists: invite its owner, and ask for the first chat room in it."""
         r = self.record
-        del r.creations[nonce]
-        r.space_id = room_id
+        r.space_id, r.space_name = room_id, r.creations.pop(nonce).name
         self.want(InviteUser(room_id, r.user_id))
         for waiting, creation in r.creations.items():
             creation.agent_id = r.selected_agent_id
@@ -230,7 +230,8 @@ class UserMachine(Chart[User]):
             self.want(Notice(creation.asked_in, Text("chat-created", dict(params))))
             return
         for home in r.home_rooms:
-            welcome = Text("welcome", {**params, "space": r.space_id or ""})
+            space = {"space": r.space_id or "", "space_name": r.space_name or ""}
+            welcome = Text("welcome", {**params, **space})
             self.want(Notice(home, welcome))
             if r.selected_agent_id is None:
                 self.want(OfferAgents(home))

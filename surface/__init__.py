@@ -1,0 +1,1 @@
+"""What the world sees: Matrix, the platform, the command line."""

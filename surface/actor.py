@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
@@ -59,6 +59,8 @@ class Actors:
         self._held: dict[str, int] = defaultdict(int)
         self._parked: dict[str, InboxRow] = {}
         self._taking = False
+        self.joined: Callable[[str], Awaitable[None]] = _at_once
+        """Waits until a room is not being joined any more."""
         self.on_settled: Callable[[str], None] = lambda key: None
 
     async def start(self) -> None:
@@ -157,6 +159,7 @@ class Actors:
         preload: list[tuple[Table, str]] = [("rooms", room_key(row.room_id))]
         body, thread, sender = "", None, ""
         if isinstance(event, Message):
+            await self.joined(row.room_id)
             event, facts = await self._prepared(event)
             body, thread, sender = event.body, event.thread, event.sender
             preload.append(("users", user_key(sender)))
@@ -231,3 +234,7 @@ class Actors:
         except CallFailed as error:
             return ContextFacts(None, error.error.message)
         return ContextFacts(context.turns)
+
+
+async def _at_once(_room_id: str) -> None:
+    """Nothing to wait for."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from config import PasswordLogin, Registry, Settings
-from store import Store, TinyStore
+from config import Registry, Settings
+from store import Store, StoreError, TinyStore
 from surface import failpoints as failpoints_
 from surface.actor import Actors
 from surface.case import World
@@ -24,6 +24,7 @@ from surface.clock import SystemClock
 from surface.deeds import Deeds
 from surface.ingest import Ingest
 from surface.ledger import Ledger
+from surface.login import DATABASE, MATRIX_STORE, first_login, login_hint, take_session
 from surface.matrix import session as sessions
 from surface.matrix.api import Api, Lost, MatrixError, TokenDead
 from surface.matrix.courier import Courier
@@ -35,55 +36,10 @@ from surface.memory import Memory
 from surface.outbox import Outbox
 from surface.platform.directory import Directory
 from surface.reconcile.apply import reconcile
+from surface.timers import Timers
 from surface.turns import Turns
 
 log = structlog.get_logger()
-
-DATABASE = "lambda_matrix.db"
-MATRIX_STORE = "matrix_store"
-
-
-async def session_for(settings: Settings) -> Session:
-    """The stored session, or a first login.
-
-    Raises:
-        SessionError: neither works; says why and what to do.
-    """
-    folder = settings.state_dir / MATRIX_STORE
-    session = sessions.load(folder)
-    if session is not None:
-        if session.user_id != settings.user_id:
-            raise SessionError(
-                f"{settings.state_dir} belongs to {session.user_id}, but `user_id` is "
-                f"{settings.user_id}; use another `state_dir`, or correct `user_id`"
-            )
-        if session.homeserver != settings.homeserver:
-            session = Session(**{**vars(session), "homeserver": settings.homeserver})
-        return session
-    login = settings.login
-    if isinstance(login, PasswordLogin):
-        log.info("session.first_login", user=settings.user_id, homeserver=settings.homeserver)
-        password = login.password.get_secret_value()
-        return await sessions.log_in(settings.homeserver, settings.user_id, password, folder)
-    session = Session(
-        settings.homeserver,
-        settings.user_id,
-        login.device_id,
-        login.access_token.get_secret_value(),
-        secrets.token_urlsafe(32),
-    )
-    sessions.keep(folder, session)
-    return session
-
-
-def login_hint(settings: Settings) -> str:
-    """What to do when the homeserver no longer knows the token."""
-    file = settings.state_dir / MATRIX_STORE / sessions.FILE
-    return (
-        f"the homeserver does not know the access token of {settings.user_id} any more (logged out, "
-        f"or the device was deleted). Run `surface login` with the same configuration to log in again "
-        f"as a new device; the old session in {file} is kept aside. Nothing else is lost."
-    )
 
 
 @dataclass
@@ -171,17 +127,25 @@ async def running(settings: Settings, agents: Registry) -> AsyncIterator[App]:
         StoreError: the state directory is locked, damaged or not writable.
         SessionError: the bot cannot log in.
     """
-    store: Store = TinyStore.open(settings.state_dir / DATABASE)
+    fresh = await first_login(settings)
     try:
-        async with _built(settings, agents, store) as app:
+        store: Store = TinyStore.open(settings.state_dir / DATABASE)
+    except StoreError:
+        if fresh is not None:
+            await sessions.log_out(fresh)
+        raise
+    try:
+        session = await take_session(settings, fresh)
+        async with _built(settings, agents, store, session) as app:
             yield app
     finally:
         await store.aclose()
 
 
 @asynccontextmanager
-async def _built(settings: Settings, agents: Registry, store: Store) -> AsyncIterator[App]:
-    session = await session_for(settings)
+async def _built(
+    settings: Settings, agents: Registry, store: Store, session: Session
+) -> AsyncIterator[App]:
     client = sessions.open_session(session, settings.state_dir / MATRIX_STORE)
     directory: Directory | None = None
     try:
@@ -209,17 +173,18 @@ async def _built(settings: Settings, agents: Registry, store: Store) -> AsyncIte
             points,
             encryption=settings.encryption,
             installation_id=world.installation_id,
-            chat_idle=lambda chat: turns.chat_idle(chat),
+            chat_idle=lambda chat: turns.chat_idle(chat),  # noqa: PLW0108 — made below
         )
         outbox = Outbox(ledger, deeds.perform)
         turns = Turns(ledger, outbox, directory, rooms, settings.answers, points)
         actors = Actors(ledger, rooms, crypto, directory, settings.access, session.user_id)
         ingest = Ingest(ledger, rooms, session.user_id, actors.deliver, actors.hold, outbox.echoed)
-        actors.on_settled = ingest.settled
+        actors.on_settled, actors.joined = ingest.settled, outbox.joined
         sync = SyncLoop(api, crypto, ingest.keep, None)
         sync.on_keys = actors.keys_came
         ledger.listen(outbox.on_decided)
         ledger.listen(turns.on_decided)
+        ledger.listen(Timers(ledger, settings.dialog_timeout).on_decided)
         app = App(settings, ledger, sync, ingest, actors, turns, outbox, rooms)
         try:
             yield app

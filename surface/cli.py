@@ -13,8 +13,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from config import ConfigError, PasswordLogin, load_agents, load_settings
+from config import ConfigError, Settings, load_agents, load_settings
+from config.settings import EXAMPLE
 from surface import logs
 
 app = typer.Typer(
@@ -44,11 +46,14 @@ class Failure(Exception):
 
 @app.command()
 def run(config: ConfigFile = None) -> None:
-    """Run the bot until SIGTERM or Ctrl-C."""
-    from surface.app import serve  # noqa: PLC0415 — nio is slow to import, and --help needs none of it
+    """Run the bot until SIGTERM or Ctrl-C.
 
-    settings = load_settings(_found(config))
+    The first start logs in with the password; after that the session in `state_dir` is used.
+    """
+    settings = _settings(config)
     agents = load_agents(settings.agents)
+    from surface.app import serve  # noqa: PLC0415 — nio is slow to import; till here nobody needs it
+
     logs.set_up(settings.log.level, settings.log.format)
 
     async def main() -> None:
@@ -63,30 +68,23 @@ def run(config: ConfigFile = None) -> None:
 
 @app.command()
 def login(config: ConfigFile = None) -> None:
-    """Log in again as a new device, after the homeserver has forgotten the old one."""
-    from store.lock import StateLock  # noqa: PLC0415
-    from surface.app import MATRIX_STORE  # noqa: PLC0415
-    from surface.matrix import session as sessions  # noqa: PLC0415
+    """Log in again as a new device, after the homeserver has forgotten the old one.
 
-    settings = load_settings(_found(config))
-    way = settings.login
-    if not isinstance(way, PasswordLogin):
-        raise Failure(
-            "`surface login` needs `password`; a token is simply replaced in the settings"
-        )
-    folder = settings.state_dir / MATRIX_STORE
-    del StateLock
-    session = asyncio.run(
-        sessions.log_in(
-            settings.homeserver, settings.user_id, way.password.get_secret_value(), folder
-        )
-    )
+    Needs the password in the settings, and the bot stopped. The old session is put aside.
+    """
+    settings = _settings(config)
+    from surface.login import log_in_again  # noqa: PLC0415
+
+    session = asyncio.run(log_in_again(settings))
     out.print(f"Logged in as {session.user_id}, device {session.device_id}.")
 
 
 @app.command()
 def check(config: ConfigFile = None) -> None:
-    """Validate settings and agents, and say what is wrong, where, and what is allowed."""
+    """Look at settings, agents, state and homeserver, and say what is wrong and what to do.
+
+    Changes nothing, and may be run beside the bot. The exit code is 1 if the bot could not run.
+    """
     from surface.check import check as run_check  # noqa: PLC0415
 
     if not run_check(_found(config), out):
@@ -117,17 +115,69 @@ def diagrams(
             out.print(str(file))
 
 
+@app.command()
+def demo(
+    script: Annotated[
+        Path | None,
+        typer.Option("--script", "-s", help="Play this file and print the transcript."),
+    ] = None,
+    data: Annotated[
+        Path, typer.Option("--data", "-d", help="The folder of the demo; made if missing.")
+    ] = Path("demo-data"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what earlier demos left in that folder.")
+    ] = False,
+    agents: Annotated[
+        Path | None,
+        typer.Option(
+            "--agents", help="The agents, a YAML file.", show_default="agents.example.yaml"
+        ),
+    ] = None,
+    patience: Annotated[
+        float,
+        typer.Option("--patience", min=0.1, help="Seconds a script's line waits for its answer."),
+    ] = 60.0,
+) -> None:
+    """Try it all: a homeserver, the bot and a chat with it, in this terminal.
+
+    Without a terminal and without a script, a built-in tour is played.
+    """
+    from surface import demo as demos  # noqa: PLC0415
+    from surface.homeserver import HomeserverError  # noqa: PLC0415
+
+    options = demos.Options(data, script, fresh, agents or demos.EXAMPLE_AGENTS, patience)
+    try:
+        code = demos.run(options)
+    except (demos.DemoError, HomeserverError) as error:
+        raise Failure(str(error)) from error
+    if code:
+        raise typer.Exit(code)
+
+
+def _settings(config: Path | None) -> Settings:
+    try:
+        return load_settings(_found(config))
+    except ConfigError as error:
+        if _found(config) is not None:
+            raise
+        where = f"there is no surface.yaml in {Path.cwd()}"
+        hint = f"{where}: name the settings with --config, or copy {EXAMPLE} there and edit it"
+        raise ConfigError([*error.problems, hint]) from None
+
+
 def _found(config: Path | None) -> Path | None:
     """The settings file: the one named, or `surface.yaml` if there is one."""
     default = Path("surface.yaml")
     return default if config is None and default.exists() else config
 
 
-def _errors() -> tuple[type[Exception], ...]:
+def _mendable(error: Exception) -> bool:
+    if isinstance(error, ConfigError | Failure):
+        return True
     from store import StoreError  # noqa: PLC0415
     from surface.matrix.session import SessionError  # noqa: PLC0415
 
-    return (ConfigError, StoreError, SessionError, Failure)
+    return isinstance(error, StoreError | SessionError)
 
 
 def guarded(work: Callable[[], None]) -> None:
@@ -135,9 +185,9 @@ def guarded(work: Callable[[], None]) -> None:
     try:
         work()
     except Exception as error:
-        if not isinstance(error, _errors()):
+        if not _mendable(error):
             raise
-        complaints.print(f"[red]error:[/red] {error}", markup=True, soft_wrap=True)
+        complaints.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         raise SystemExit(1) from None
 
 

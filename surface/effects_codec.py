@@ -1,6 +1,7 @@
 """Effects as JSON and back: how they lie in the outbox.
 
-The name of the dataclass is the tag. An effect that this version does not know is an error that names it.
+The name of the dataclass is the tag, under a key that no effect has as a field. An effect that this version
+does not know is an error that names it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from machines.effects import Effect, Fresh, Text
 from store.store import DocumentError
 from surface.texts import Markdown
 
+TAG = "effect"
 EFFECTS: Mapping[str, type[Any]] = {kind.__name__: kind for kind in get_args(Effect)}
 _ADAPTERS = {name: TypeAdapter(kind) for name, kind in EFFECTS.items()}
 
 
 def encode(effect: Effect) -> dict[str, Any]:
     """An effect as a JSON object; a `Fresh` in it stays as it is."""
-    return {"kind": type(effect).__name__, **_plain(effect)}
+    return {TAG: type(effect).__name__, **_plain(effect)}
 
 
 def decode(key: str, body: Mapping[str, Any]) -> Effect:
@@ -30,13 +32,13 @@ def decode(key: str, body: Mapping[str, Any]) -> Effect:
     Raises:
         DocumentError: an effect that this version does not know.
     """
-    kind = body.get("kind")
+    kind = body.get(TAG)
     adapter = _ADAPTERS.get(kind) if isinstance(kind, str) else None
     if adapter is None:
         raise DocumentError(f"outbox/{key}: unknown effect {kind!r}")
     try:
         effect = adapter.validate_python(
-            {name: _text(value) for name, value in body.items() if name != "kind"}
+            {name: _text(value) for name, value in body.items() if name != TAG}
         )
     except (ValidationError, TypeError):
         raise DocumentError(f"outbox/{key}: {kind} cannot be read") from None

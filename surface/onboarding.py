@@ -69,7 +69,7 @@ def intent(case: Case, user_id: str) -> dict[str, str | None]:
         "nonce": case.nonce(),
         "space_name": texts.plain(record.locale, "space-name", {"name": name}),
         "first_chat_name": texts.plain(record.locale, "chat-name", {"n": record.next_chat_index}),
-        "agent_id": case.world.agents.default,
+        "agent_id": default_agent(case),
     }
 
 
@@ -93,6 +93,12 @@ def created(case: Case, owner: str, nonce: str, room_id: str, *, encrypted: bool
             agent_id=agent_for(case, creation.agent_id),
             encrypted=encrypted,
         )
+
+
+def default_agent(case: Case) -> str | None:
+    """Whom a new person gets without choosing: the default, or the only one there is."""
+    agents = case.world.agents
+    return agents.default or (agents.agents[0].id if len(agents.agents) == 1 else None)
 
 
 def agent_for(case: Case, agent_id: str | None) -> str | None:

@@ -123,6 +123,12 @@ class Outbox:
         future = self._waiters.setdefault(key, asyncio.get_running_loop().create_future())
         return await asyncio.shield(future)
 
+    async def joined(self, room_id: str) -> None:
+        """Wait until no invite of a room is being accepted: before that it means nothing to us."""
+        for row in list(self._rows.values()):
+            if isinstance(row.effect, JoinRoom) and row.effect.room_id == room_id:
+                await self.settled(row.key)
+
     async def echoed(self, transaction: str, event_id: str) -> None:
         """One of our own events came back in /sync."""
         row = self._by_transaction.get(transaction)

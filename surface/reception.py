@@ -72,6 +72,8 @@ def _message(case: Case, message: Message, access: Access, facts: ContextFacts) 
         return
     if room.state == "home" and user.state in ("unprovisioned", "departed"):
         onboarding.meet(case, owner, home_room=message.room_id)
+        if not isinstance(parse(message.body), Command):
+            return
     elif user.state == "departed":
         valid = case.agent(user.record.selected_agent_id) is not None
         user.take("returned", **onboarding.intent(case, user.record.user_id), agent_valid=valid)

@@ -80,7 +80,7 @@ class Turns:
             await self._chat_left.wait_for(lambda: not self._chats.get(platform_chat_id))
 
     async def aclose(self, grace: float) -> None:
-        """Take up no more turns; give the running ones `grace` seconds. The rest wait for the next process."""
+        """Take up no more turns; give the running ones `grace` seconds. The rest wait on disk."""
         self._taking = False
         workers = list(self._workers.values())
         if workers:
@@ -208,6 +208,8 @@ class Turns:
         turn_id, shown = turn.event_id, ""
         placeholder = await self._placeholder_id(turn_id)
         if placeholder is None:
+            if turn.placeholder_asked:
+                return  # It was refused for good: there will be one message, at the end.
             if await _soon(finished, self._answers.placeholder_after):
                 return
             if self._rooms.limited:

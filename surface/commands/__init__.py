@@ -1,0 +1,1 @@
+"""Commands: what a message is, which commands there are, and what each does."""

@@ -11,6 +11,8 @@ from surface.render import link
 
 NAME_LIMIT = 80
 """Characters of a room's name."""
+JOINERS = "\u200c\u200d"
+"""Invisible, but emoji and some scripts are spelt with them."""
 
 
 def new(said: Said) -> None:
@@ -67,7 +69,7 @@ def restore(said: Said) -> None:
         if room.state == "archived"
     }
     listed = ", ".join(archived)
-    wanted = said.arguments.upper().removeprefix("С")  # noqa: RUF001 — a Cyrillic С looks the same
+    wanted = said.arguments.upper().removeprefix("С")
     wanted = wanted if wanted.startswith("C") else f"C{wanted}"
     if not archived:
         said.reply("restore-none")
@@ -87,7 +89,9 @@ def _name_is_fine(said: Said, name: str) -> bool:
     if len(name) > NAME_LIMIT:
         said.reply("name-too-long", max=NAME_LIMIT)
         return False
-    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in name):
+    visible = name.translate(dict.fromkeys(map(ord, JOINERS)))
+    categories = {unicodedata.category(char) for char in visible}
+    if not visible.strip() or categories & {"Cc", "Cf", "Cs", "Zl", "Zp"}:
         said.reply("name-bad")
         return False
     return True

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from surface import texts
 from surface.commands.said import Said
-
-if TYPE_CHECKING:
-    from surface.commands.registry import Spec
-
-commands: Callable[[], tuple[Spec, ...]]
-"""The table; set by the registry, which imports this module."""
+from surface.commands.spec import Spec
 
 
-def show(said: Said) -> None:
+def show(said: Said, commands: Sequence[Spec]) -> None:
     """List what works here, or explain one command."""
     asked = said.arguments.removeprefix("!").casefold()
     if asked:
-        for spec in commands():
+        for spec in commands:
             if asked in (spec.name, *spec.aliases):
                 said.reply("help-one", usage=spec.usage, summary=said.text(spec.summary))
                 return
@@ -27,8 +21,8 @@ def show(said: Said) -> None:
         return
     lines = [
         said.text("help-line", usage=spec.usage, summary=said.text(spec.summary))
-        for spec in commands()
-        if spec.event is None or said.room.knows(spec.event)
+        for spec in commands
+        if spec.fits(said)
     ]
     if said.room.knows("talk") and said.room.state in ("bound", "cleared"):
         lines.append(texts.Markdown("\n" + said.text("help-talk")))

@@ -6,38 +6,17 @@ know is not offered there, and answers with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from rapidfuzz import fuzz, process
 
-from rapidfuzz import process
-
-from surface.commands import agents, chats, contexts, help as help_
+from surface.commands import agents, chats, contexts
+from surface.commands.help import show as show_help
 from surface.commands.said import Said
-
-Handler = Callable[[Said], None]
-
-
-@dataclass(frozen=True)
-class Spec:
-    """One command."""
-
-    name: str
-    usage: str
-    handler: Handler
-    event: str | None = None
-    """The RoomMachine event it needs; None: works in every room of the person."""
-    aliases: tuple[str, ...] = ()
-    takes: bool = True
-    """Whether anything may follow it."""
-
-    @property
-    def summary(self) -> str:
-        """The key of its one-line description."""
-        return f"cmd-{self.name}"
-
+from surface.commands.spec import Spec
 
 COMMANDS: tuple[Spec, ...] = (
-    Spec("help", "!help [COMMAND]", help_.show, aliases=("h", "помощь")),
+    Spec(
+        "help", "!help [COMMAND]", lambda said: show_help(said, COMMANDS), aliases=("h", "помощь")
+    ),
     Spec("new", "!new [NAME]", chats.new, aliases=("новый",)),
     Spec("chats", "!chats", chats.show, aliases=("чаты",), takes=False),
     Spec("rename", "!rename NAME", chats.rename, "rename"),
@@ -63,7 +42,7 @@ def dispatch(said: Said, name: str) -> None:
             said.reply("command-unknown-near", name=name, near=near)
     elif said.arguments and not spec.takes:
         said.reply("command-no-arguments", name=spec.name)
-    elif spec.event is not None and not said.room.knows(spec.event):
+    elif not spec.fits(said):
         if spec.name == "undo" and said.room.state == "bound":
             said.reply("undo-nothing")
         else:
@@ -74,8 +53,6 @@ def dispatch(said: Said, name: str) -> None:
 
 def nearest(name: str) -> str | None:
     """The known command most like a misspelt one, if any is like it."""
-    found = process.extractOne(name, list(BY_NAME), score_cutoff=60)
+    names = [known for known in BY_NAME if len(known) > 2]
+    found = process.extractOne(name, names, scorer=fuzz.ratio, score_cutoff=60)
     return found[0] if found else None
-
-
-help_.commands = lambda: COMMANDS

@@ -1,0 +1,1 @@
+"""All that knows nio and the client-server API."""

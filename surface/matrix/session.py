@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,84 +49,99 @@ def load(folder: Path) -> Session | None:
     """
     file = folder / FILE
     try:
-        return Session(**json.loads(file.read_text()))
+        session = Session(**json.loads(file.read_text()))
+        if not all(isinstance(value, str) and value for value in vars(session).values()):
+            raise TypeError("not all of its values are texts")
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        return None  # The state directory cannot be one; the store says so, and how to mend it.
     except (OSError, ValueError, TypeError) as error:
         raise SessionError(
-            f"{file} cannot be read ({error}); restore it from a backup, or move it away and start "
-            "again to log in as a new device"
+            f"{file} cannot be read ({error}); restore it from a backup, or run `surface login` to "
+            "log in as a new device"
         ) from None
+    return session
 
 
 def keep(folder: Path, session: Session) -> None:
-    """Write the session, whole or not at all, readable by the owner only."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Write the session, whole or not at all, readable by the owner only; another one is put aside.
+
+    Raises:
+        SessionError: the folder cannot be written.
+    """
     partial = folder / f"{FILE}.new"
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        json.dump(asdict(session), out, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(folder / FILE)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            json.dump(asdict(session), out, indent=1)
+            out.flush()
+            os.fsync(out.fileno())
+        if (folder / FILE).exists():
+            (folder / FILE).replace(folder / f"{FILE}.old")
+        partial.replace(folder / FILE)
+    except OSError as error:
+        raise SessionError(
+            f"{folder}: cannot be written ({error.strerror}); give the surface's user write access, "
+            "or set another `state_dir`"
+        ) from None
 
 
-def forget(folder: Path) -> None:
-    """Put the stored session aside, so that the next start logs in as a new device."""
-    file = folder / FILE
-    if file.exists():
-        file.replace(folder / f"{FILE}.old")
+@asynccontextmanager
+async def asking(homeserver: str, user_id: str, access_token: str = "") -> AsyncIterator[Api]:
+    """The homeserver for single requests: no encryption, nothing written."""
+    client = AsyncClient(homeserver, user_id, config=AsyncClientConfig(encryption_enabled=False))
+    client.access_token = access_token
+    try:
+        yield Api(client)
+    finally:
+        await client.close()
 
 
-def make_client(homeserver: str, user_id: str, folder: Path, pickle_key: str) -> AsyncClient:
-    """A nio client that keeps its crypto state in `folder` and leaves everything else to us."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    config = AsyncClientConfig(
-        store=SqliteStore,
-        pickle_key=pickle_key,
-        store_sync_tokens=False,
-        encryption_enabled=True,
-        max_timeouts=1,
-        max_limit_exceeded=3,
-        request_timeout=60,
-    )
-    return AsyncClient(homeserver, user_id, store_path=str(folder), config=config)
-
-
-async def log_in(homeserver: str, user_id: str, password: str, folder: Path) -> Session:
-    """Log in with the password as a new device, and keep the session.
+async def log_in(
+    homeserver: str, user_id: str, password: str, device_id: str | None = None
+) -> Session:
+    """Log in with the password, as a new device unless one is named. Nothing is written.
 
     Raises:
         SessionError: wrong password, wrong user, a homeserver that cannot be reached.
     """
-    pickle_key = secrets.token_urlsafe(32)
-    client = make_client(homeserver, user_id, folder, pickle_key)
     request = {
         "type": "m.login.password",
         "identifier": {"type": "m.id.user", "user": user_id},
         "password": password,
         "initial_device_display_name": DEVICE_NAME,
+        **({"device_id": device_id} if device_id else {}),
     }
     try:
-        answer = await Api(client).request("POST", f"{CLIENT}/login", request)
+        async with asking(homeserver, user_id) as api:
+            answer = await api.request("POST", f"{CLIENT}/login", request)
     except MatrixError as error:
         raise SessionError(_refused(homeserver, user_id, error)) from None
     except (Lost, TokenDead) as error:
         raise SessionError(
             f"homeserver {homeserver} cannot be reached: {error}. Check `homeserver` and that it runs."
         ) from None
-    finally:
-        await client.close()
     if answer.get("user_id") != user_id:
         raise SessionError(
             f"logged in as {answer.get('user_id')}, but `user_id` is {user_id}; correct `user_id`"
         )
-    session = Session(
-        homeserver, user_id, str(answer["device_id"]), str(answer["access_token"]), pickle_key
+    return Session(
+        homeserver,
+        user_id,
+        str(answer.get("device_id")),
+        str(answer.get("access_token")),
+        secrets.token_urlsafe(32),
     )
-    keep(folder, session)
-    return session
+
+
+async def log_out(session: Session) -> None:
+    """Take back a login that came to nothing; if that fails too, an idle device is left behind."""
+    with suppress(MatrixError, Lost, TokenDead):
+        async with asking(session.homeserver, session.user_id, session.access_token) as api:
+            await api.request("POST", f"{CLIENT}/logout", {}, timeout=10)
 
 
 def _refused(homeserver: str, user_id: str, error: MatrixError) -> str:
@@ -136,9 +153,29 @@ def _refused(homeserver: str, user_id: str, error: MatrixError) -> str:
 
 
 def open_session(session: Session, folder: Path) -> AsyncClient:
-    """The client of a stored session, with its crypto store loaded."""
-    client = make_client(session.homeserver, session.user_id, folder, session.pickle_key)
-    client.restore_login(session.user_id, session.device_id, session.access_token)
+    """The client of a stored session: it keeps its crypto state in `folder`, and the rest is ours.
+
+    Raises:
+        SessionError: the crypto state cannot be read.
+    """
+    config = AsyncClientConfig(
+        store=SqliteStore,
+        pickle_key=session.pickle_key,
+        store_sync_tokens=False,
+        encryption_enabled=True,
+        max_timeouts=1,
+        max_limit_exceeded=3,
+        request_timeout=60,
+    )
+    client = AsyncClient(session.homeserver, session.user_id, store_path=str(folder), config=config)
+    try:
+        client.restore_login(session.user_id, session.device_id, session.access_token)
+    except Exception as error:
+        # Whatever nio, its database or its pickles say: the file is not what it was.
+        raise SessionError(
+            f"{folder}: the encryption keys of device {session.device_id} cannot be read ({error}); "
+            "restore them from a backup, or run `surface login` to log in as a new device"
+        ) from error
     for file in folder.glob("*.db"):
         file.chmod(0o600)
     return client

@@ -44,7 +44,7 @@ def backoff(failures: int) -> float:
     """Seconds to wait after so many failures in a row; never the same for two bots."""
     return float(
         min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1)
-    )  # noqa: S311
+    )
 
 
 class SyncLoop:

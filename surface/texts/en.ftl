@@ -44,11 +44,9 @@ agent-selected = **{ $name }** (`{ $id }`) answers here from now on, in a fresh 
 agent-selected-same = **{ $name }** (`{ $id }`) answers here already; new chats get it too.
 agent-selected-home = **{ $name }** (`{ $id }`) will answer in new chats. Other rooms keep theirs.
 agent-unknown = There is no agent `{ $id }`. There are: { $known }.
-agent-gone = The agent `{ $id }` is not available any more.
 
 ## Chats
 chat-created = Made **{ $name }**: { $room }
-chat-creating = Making **{ $name }** …
 create-failed = I could not make **{ $name }**: { $reason }
 chats-none = You have no chats. `!new` makes one.
 chats-list =
@@ -104,7 +102,7 @@ help-one =
 
     { $summary }
 help-talk = Anything that is not a command goes to the agent.
-command-unknown = I don't know `!{ $name }`.
+command-unknown = I don't know `!{ $name }`. `!help` lists what there is.
 command-unknown-near = I don't know `!{ $name }`. Did you mean `!{ $near }`?
 command-not-here = `!{ $name }` does nothing here: { $why }
 command-needs-name = Say which name: `!rename NAME`

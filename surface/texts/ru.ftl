@@ -44,11 +44,9 @@ agent-selected = Теперь здесь, с чистым контекстом, 
 agent-selected-same = Здесь и так отвечает **{ $name }** (`{ $id }`); в новых чатах тоже.
 agent-selected-home = В новых чатах будет отвечать **{ $name }** (`{ $id }`). Остальные комнаты не меняются.
 agent-unknown = Агента `{ $id }` нет. Есть: { $known }.
-agent-gone = Агент `{ $id }` больше недоступен.
 
 ## Chats
 chat-created = Создан **{ $name }**: { $room }
-chat-creating = Создаю **{ $name }** …
 create-failed = Не удалось создать **{ $name }**: { $reason }
 chats-none = У вас нет чатов. `!new` создаст чат.
 chats-list =
@@ -105,7 +103,7 @@ help-one =
 
     { $summary }
 help-talk = Всё, что не команда, идёт агенту.
-command-unknown = Я не знаю `!{ $name }`.
+command-unknown = Я не знаю `!{ $name }`. Что есть, покажет `!help`.
 command-unknown-near = Я не знаю `!{ $name }`. Может быть, `!{ $near }`?
 command-not-here = `!{ $name }` здесь не действует: { $why }
 command-needs-name = Напишите имя: `!rename ИМЯ`

@@ -1,7 +1,7 @@
 """Machines in any state, and plausible details for every event: what the generated tests run on.
 
-`DETAILS` has to name every event of every machine (a test holds it to that), so that an event added to a
-chart cannot be forgotten here. An event with several variants has several guards to satisfy.
+`DETAILS` has to name every event of every machine (a test holds it to that), so that an event added
+to a chart cannot be forgotten here. An event with several variants has several guards to satisfy.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
     UserMachine: {
         "invited": [ASKED, {**ASKED, "home_room": "!dm2", "agent_id": "echo"}],
         "returned": [ASKED],
-        "new_chat": [{"nonce": "n3", "name": None, "default_name": "Chat {n}", "asked_in": "!dm"}],
+        "new_chat": [{"nonce": "n3", "name": "Plans", "asked_in": "!dm"}],
         "select_agent": [{"agent_id": "echo"}],
         "observed_created": [
             {"nonce": "n1", "room_id": "!space"},

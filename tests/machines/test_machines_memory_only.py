@@ -1,4 +1,4 @@
-"""What the machines in memory do, a sentence each: a question in a room, files that wait for words."""
+"""What the machines in memory do, a sentence each: a question in a room, files without words."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def keys(machine: RoomMachine) -> list[str]:
 
 
 def committed(machine: RoomMachine, chat: str) -> RoomMachine:
-    """The same room after a commit in which a fresh id became `chat`, restored from its document."""
+    """The same room after a commit in which a fresh id became `chat`, restored."""
     if isinstance(machine.record.platform_chat_id, Fresh):
         machine.record.platform_chat_id = chat
     return RoomMachine(machine.record, machine.stored_state)

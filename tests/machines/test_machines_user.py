@@ -76,6 +76,11 @@ def test_with_the_first_chat_a_person_without_an_agent_chooses() -> None:
     assert machine.take("select_agent", agent_id="echo") == "ready"
 
 
+def test_a_chat_is_not_there_before_its_space() -> None:
+    with pytest.raises(Refused):
+        invited().take("observed_created", nonce="n1.1", room_id="!chat")
+
+
 def test_an_agent_chosen_while_provisioning_is_the_first_chats_agent() -> None:
     machine = invited()
     machine.take("select_agent", agent_id="echo")
@@ -101,7 +106,7 @@ def test_labels_are_never_reused() -> None:
     machine.take("observed_created", nonce="n1.1", room_id="!chat")
     labels = []
     for nonce in ("a", "b", "c"):
-        machine.take("new_chat", nonce=nonce, name=None, default_name="Chat {n}", asked_in="!chat")
+        machine.take("new_chat", nonce=nonce, name="Plans", asked_in="!chat")
         labels.append(machine.record.creations[nonce].chat_id)
         machine.take("create_failed", nonce=nonce, reason="M_LIMIT_EXCEEDED")
     assert labels == ["C2", "C3", "C4"], "also the label of a room that could not be made"
@@ -111,21 +116,20 @@ def test_a_label_found_in_use_is_not_given_out_again() -> None:
     machine = UserMachine(user(), "ready")
     machine.take("observed_counter", next_chat_index=9)
     machine.take("observed_counter", next_chat_index=4)
-    machine.take("new_chat", nonce="a", name=None, default_name="Chat {n}", asked_in="!dm")
-    creation = machine.record.creations["a"]
-    assert (creation.chat_id, creation.name) == ("C9", "Chat 9")
+    machine.take("new_chat", nonce="a", name="Plans", asked_in="!dm")
+    assert machine.record.creations["a"].chat_id == "C9"
 
 
 def test_a_new_chat_is_told_where_it_was_asked_for() -> None:
     machine = UserMachine(user(creations={}), "ready")
-    machine.take("new_chat", nonce="a", name="Plans", default_name="Chat {n}", asked_in="!here")
+    machine.take("new_chat", nonce="a", name="Plans", asked_in="!here")
     machine.take("observed_created", nonce="a", room_id="!plans")
     assert keys(machine) == [("!here", "chat-created")]
 
 
 def test_a_new_chat_of_somebody_who_still_chooses_has_no_agent() -> None:
     machine = UserMachine(user(creations={}), "choosing")
-    machine.take("new_chat", nonce="a", name="Plans", default_name="Chat {n}", asked_in="!here")
+    machine.take("new_chat", nonce="a", name="Plans", asked_in="!here")
     (chat,) = [effect for effect in machine.effects if isinstance(effect, CreateRoom)]
     assert chat.agent_id is None, "the one on record has vanished from the registry"
 

@@ -68,7 +68,16 @@ const ops = {
   async encrypt({ room_id, members, type, content }) {
     const room = await roomWith(room_id, members);
     const event = new sdk.MatrixEvent({ type, content, room_id, sender: client.getUserId() });
-    await client.getCrypto().encryptEvent(event, room);
+    for (let left = 500; ; left--) {
+      try {
+        await client.getCrypto().encryptEvent(event, room);
+        break;
+      } catch (error) {
+        // The room says "encrypted" a moment before its crypto is set up, and nothing tells when.
+        if (left === 0 || !/unconfigured room/.test(String(error))) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
     return { type: event.getWireType(), content: event.getWireContent() };
   },
 

@@ -1,0 +1,138 @@
+"""Which session the bot has, and how it gets one.
+
+The stored session is the bot's device for ever; a token in the settings is stronger than a stored one, so
+that a dead token is replaced by writing a new one into the settings. A password makes a session once: the
+login comes before anything is written, so that a wrong password leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+import structlog
+
+from config import PasswordLogin, Settings, TokenLogin
+from store.lock import StateLock
+from store.store import StoreError
+from surface.matrix import session as sessions
+from surface.matrix.session import Session, SessionError
+
+log = structlog.get_logger()
+
+DATABASE = "lambda_matrix.db"
+MATRIX_STORE = "matrix_store"
+
+
+def known_session(settings: Settings) -> Session | None:
+    """The stored session, or the one that the settings name; None when it takes a login.
+
+    Raises:
+        SessionError: the stored one cannot be read, or is somebody else's.
+    """
+    stored = sessions.load(settings.state_dir / MATRIX_STORE)
+    if stored is not None and stored.user_id != settings.user_id:
+        raise SessionError(
+            f"{settings.state_dir} belongs to {stored.user_id}, but `user_id` is "
+            f"{settings.user_id}; use another `state_dir`, or correct `user_id`"
+        )
+    way = settings.login
+    if isinstance(way, TokenLogin):
+        token = way.access_token.get_secret_value()
+        key = stored.pickle_key if stored else secrets.token_urlsafe(32)
+        return Session(settings.homeserver, settings.user_id, way.device_id, token, key)
+    return replace(stored, homeserver=settings.homeserver) if stored else None
+
+
+async def first_login(settings: Settings) -> Session | None:
+    """Log in if there is no session yet. Nothing is written.
+
+    Raises:
+        SessionError: the login is not possible; says why and what to do.
+    """
+    way = settings.login
+    if known_session(settings) is not None or not isinstance(way, PasswordLogin):
+        return None
+    log.info("session.first_login", user=settings.user_id, homeserver=settings.homeserver)
+    return await sessions.log_in(
+        settings.homeserver, settings.user_id, way.password.get_secret_value(), way.device_id
+    )
+
+
+async def take_session(settings: Settings, fresh: Session | None) -> Session:
+    """The session to run with, kept on disk. Called under the lock of the state directory.
+
+    Args:
+        settings: say where it is kept.
+        fresh: a login just made, for the case that there still is none.
+
+    Raises:
+        SessionError: there is none, or it cannot be kept.
+    """
+    folder = settings.state_dir / MATRIX_STORE
+    session = known_session(settings)
+    if session is None:
+        session = fresh
+    elif fresh is not None:
+        await sessions.log_out(fresh)  # Another process was faster.
+    if session is None:
+        raise SessionError(f"{folder}: the session is gone; start again to log in")
+    if session != sessions.load(folder):
+        sessions.keep(folder, session)
+    return session
+
+
+async def log_in_again(settings: Settings) -> Session:
+    """Log in as a new device in the place of the stored session, which is put aside.
+
+    Raises:
+        SessionError: the settings name a token, or the login is not possible.
+        StoreError: the bot is running, or the state directory cannot be written.
+    """
+    way = settings.login
+    if not isinstance(way, PasswordLogin):
+        raise SessionError(
+            "`surface login` needs a `password`. The settings name an `access_token`: put a new one, "
+            "and the `device_id` it belongs to, in its place"
+        )
+    lock = _lock(settings) if settings.state_dir.is_dir() else None
+    try:
+        session = await sessions.log_in(
+            settings.homeserver, settings.user_id, way.password.get_secret_value()
+        )
+        try:
+            lock = lock or _lock(settings)
+            sessions.keep(settings.state_dir / MATRIX_STORE, session)
+        except (StoreError, SessionError):
+            await sessions.log_out(session)
+            raise
+    finally:
+        if lock is not None:
+            lock.release()
+    return session
+
+
+def login_hint(settings: Settings) -> str:
+    """What to do when the homeserver no longer knows the token."""
+    dead = (
+        f"the homeserver does not know the access token of {settings.user_id} any more (logged out, "
+        "or the device was deleted)."
+    )
+    if isinstance(settings.login, TokenLogin):
+        return f"{dead} Put a new `access_token` and its `device_id` into the settings."
+    file = settings.state_dir / MATRIX_STORE / sessions.FILE
+    return (
+        f"{dead} Run `surface login` with the same configuration to log in again as a new device; "
+        f"the old session in {file} is kept aside. Nothing else is lost."
+    )
+
+
+def _lock(settings: Settings) -> StateLock:
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{settings.state_dir}: cannot be made ({error.strerror}). Give the surface's user write "
+            "access there, or set another state_dir."
+        ) from error
+    return StateLock.take((settings.state_dir / DATABASE).with_suffix(".lock"))

@@ -1,0 +1,95 @@
+"""Cuts a long answer into parts that fit into events, at the borders of its paragraphs.
+
+Rule: nothing is lost and nothing is torn that can be kept whole. A code block that does not fit is cut
+between its lines and fenced again in every part, with its language; a paragraph is cut between lines,
+then words, and only then anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from markdown_it import MarkdownIt
+
+_BLOCKS = MarkdownIt("commonmark").enable(["table"])
+
+Fits = Callable[[str], bool]
+
+
+def split(markdown: str, fits: Fits) -> list[str]:
+    """The parts of `markdown`, each of which `fits`; a single one if it fits as it is.
+
+    Args:
+        fits: says whether a part is small enough; must hold for a single character.
+    """
+    if fits(markdown):
+        return [markdown]
+    parts: list[str] = []
+    part = ""
+    for piece in _pieces(markdown, fits):
+        joined = f"{part}\n\n{piece}" if part else piece
+        if fits(joined):
+            part = joined
+        else:
+            if part:
+                parts.append(part)
+            part = piece
+    if part:
+        parts.append(part)
+    return parts
+
+
+def _pieces(markdown: str, fits: Fits) -> Iterator[str]:
+    """The top-level blocks, those that do not fit cut smaller."""
+    lines = markdown.split("\n")
+    end = 0
+    for token in _BLOCKS.parse(markdown):
+        if token.level != 0 or token.map is None or token.nesting == -1:
+            continue
+        first, last = token.map
+        if first < end:
+            continue
+        # What makes no block of its own (link definitions) belongs to the words all the same.
+        yield from _small("\n".join(lines[end:first]), fits)
+        end = last
+        block = "\n".join(lines[first:last]).rstrip("\n")
+        if token.type == "fence" and not fits(block):
+            yield from _fenced(token.content, token.markup, token.info, fits)
+        else:
+            yield from _small(block, fits)
+    yield from _small("\n".join(lines[end:]), fits)
+
+
+def _small(block: str, fits: Fits) -> Iterator[str]:
+    block = block.strip("\n")
+    if block.strip():
+        yield from _cut(block, fits)
+
+
+def _fenced(code: str, fence: str, info: str, fits: Fits) -> Iterator[str]:
+    def wrapped(inner: str) -> str:
+        return f"{fence}{info}\n{inner}\n{fence}"
+
+    if not fits(wrapped("x")):  # The language alone is too long: it is no language.
+        info = ""
+    for inner in _cut(code.rstrip("\n"), lambda text: fits(wrapped(text))):
+        yield wrapped(inner)
+
+
+def _cut(text: str, fits: Fits) -> Iterator[str]:
+    """Cut between lines, then words, then anywhere: always as much as fits."""
+    while not fits(text):
+        low, high = 1, len(text)
+        while low < high:  # The longest beginning that fits.
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if fits(text[:middle]) else (low, middle - 1)
+        at = low
+        for border in ("\n", " "):
+            found = text.rfind(border, 0, low + 1)
+            if found > low // 2:
+                at = found
+                break
+        yield text[:at]
+        text = text[at:].removeprefix("\n") if text[at : at + 1] == "\n" else text[at:].lstrip(" ")
+    if text:
+        yield text

@@ -1,0 +1,192 @@
+"""What the bot is killed in the middle of: each input in three steps, and what must come of it."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.crash.lane import ECHO, OTHER, Guest, Lane
+from tests.rig.person import Person
+
+_numbers = itertools.count(1)
+WORDS = "one two three four five six seven eight nine ten eleven twelve"
+
+
+class Input:
+    """Something that happens to the bot.
+
+    `prepare` comes before any point is armed, `begin` makes it happen, and `end` waits until all is
+    as it should be, in the process that went through or in the next one.
+    """
+
+    name = ""
+
+    async def prepare(self, lane: Lane) -> None:
+        """Nothing to prepare."""
+
+    async def begin(self, lane: Lane) -> None:
+        raise NotImplementedError
+
+    async def end(self, lane: Lane) -> None:
+        raise NotImplementedError
+
+    async def ask(self, lane: Lane) -> None:
+        """What is said next, to see more of what came of it."""
+
+    async def after(self, lane: Lane) -> None:
+        """What must be true beyond `Lane.check`; after a last message, when nothing is pending."""
+
+
+class Message(Input):
+    name = "message"
+    words = "hello{n}"
+
+    async def begin(self, lane: Lane) -> None:
+        self.room = lane.chat(lane.main)
+        text = self.words.format(n=next(_numbers))
+        self.event = await lane.main.talk(self.room, text)
+
+    async def end(self, lane: Lane) -> None:
+        await lane.answered(lane.main, self.room, self.event)
+
+
+class Streaming(Message):
+    name = "streaming"
+    words = WORDS + " thirteen{n}"
+
+
+class New(Input):
+    name = "new"
+
+    async def begin(self, lane: Lane) -> None:
+        self.title = f"Room {next(_numbers)}"
+        room = lane.chat(lane.main)
+        await lane.main.command(room, f"!new {self.title}", f"Made {self.title}:")
+
+    async def end(self, lane: Lane) -> None:
+        person = lane.main.person
+        await person.message(lane.chat(lane.main), f"Made {self.title}:")
+        await person.until(
+            lambda: self.title in map(person.name, person.joined()), what="being in the new room"
+        )
+
+    async def after(self, lane: Lane) -> None:
+        rooms = lane.bot.rooms_of(lane.main.user_id)
+        assert [r["display_name"] for r in rooms].count(self.title) == 1
+
+
+class Clear(Input):
+    name = "clear"
+
+    async def prepare(self, lane: Lane) -> None:
+        self.room = lane.chat(lane.main)
+        self.old = lane.bot.room(self.room)["platform_chat_id"]
+
+    async def begin(self, lane: Lane) -> None:
+        self.event = await lane.main.command(self.room, "!clear", "Cleared:")
+
+    async def end(self, lane: Lane) -> None:
+        await lane.main.person.answer_to(self.room, self.event, saying="Cleared:")
+        room = lane.bot.room(self.room)
+        self.new = room["platform_chat_id"]
+        assert room["state"] == "cleared"
+        assert int(self.new) > int(self.old)
+        assert room["previous_chat_id"] == self.old
+        notice = await lane.main.person.answer_to(self.room, self.event, saying="Cleared:")
+        assert self.new in notice.body, "the context told is the context used"
+
+    async def ask(self, lane: Lane) -> None:
+        """The agent must know nothing of what was said before."""
+        event = await lane.main.talk(self.room, "what did I say?", "You said nothing yet.")
+        await lane.answered(lane.main, self.room, event)
+
+    async def after(self, lane: Lane) -> None:
+        room = lane.bot.room(self.room)
+        assert room["platform_chat_id"] == self.new
+        assert room["state"] == "bound"
+
+
+class FirstContact(Input):
+    name = "first contact"
+
+    async def prepare(self, lane: Lane) -> None:
+        lane.newcomer = Guest(await Person.register(lane.homeserver, "newcomer"))
+        await lane.newcomer.person.start()
+
+    async def begin(self, lane: Lane) -> None:
+        assert lane.newcomer is not None
+        await lane.meet(lane.newcomer)
+
+    async def end(self, lane: Lane) -> None:
+        assert lane.newcomer is not None
+        await lane.welcomed(lane.newcomer)
+
+    async def after(self, lane: Lane) -> None:
+        assert lane.newcomer is not None
+        rooms = lane.bot.rooms_of(lane.newcomer.user_id)
+        assert [(r["chat_id"], r["display_name"]) for r in rooms] == [("C1", "Chat 1")]
+
+
+class Stranger(Input):
+    """Somebody who is not permitted invites the bot."""
+
+    name = "stranger"
+
+    async def prepare(self, lane: Lane) -> None:
+        self.person = await Person.register(lane.homeserver, "stranger")
+        await self.person.start()
+
+    async def begin(self, lane: Lane) -> None:
+        self.room = await self.person.dm(lane.bot.user_id)
+
+    async def end(self, lane: Lane) -> None:
+        await self.person.until_member(self.room, lane.bot.user_id, "leave")
+
+    async def after(self, lane: Lane) -> None:
+        assert f"matrix_user:{self.person.user_id}" not in lane.bot.documents("users")
+        assert self.person.invites() == []
+        assert self.person.joined() == [self.room]
+        await self.person.stop()
+
+
+class AgentVanishes(Input):
+    """The operator takes the agent away, and puts it back."""
+
+    name = "agent vanishes"
+
+    async def prepare(self, lane: Lane) -> None:
+        await lane.settled()
+        await lane.bot.stop()
+        self.before = lane.bot.rooms_of(lane.main.user_id)
+        lane.bot.agents, lane.bot.default = [OTHER], "other"
+
+    async def begin(self, lane: Lane) -> None:
+        lane.bot.launch()
+
+    async def end(self, lane: Lane) -> None:
+        if lane.bot.pid is not None:
+            await lane.bot.logged("bot.ready")
+        assert lane.bot.user(lane.main.user_id)["state"] == "choosing"
+        rooms = lane.bot.rooms_of(lane.main.user_id)
+        assert {room["state"] for room in rooms} == {"unbound"}
+
+    async def ask(self, lane: Lane) -> None:
+        await lane.bot.stop()
+        lane.bot.agents, lane.bot.default = [ECHO, OTHER], "echo"
+        await lane.bot.start()
+
+    async def after(self, lane: Lane) -> None:
+        rooms = lane.bot.rooms_of(lane.main.user_id)
+        assert [r["platform_chat_id"] for r in rooms] == [
+            r["platform_chat_id"] for r in self.before
+        ]
+
+
+INPUTS: tuple[type[Input], ...] = (
+    FirstContact,
+    Message,
+    Streaming,
+    New,
+    Clear,
+    Stranger,
+    AgentVanishes,
+)

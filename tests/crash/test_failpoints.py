@@ -1,0 +1,219 @@
+"""Killed at every failpoint, in the middle of everything that happens to the bot.
+
+The matrix makes itself: each input is played once undisturbed, which tells the points it passes;
+then each of those points is armed, the input played again, and the bot dies there by SIGKILL. After
+the next start, `Lane.check` must hold. A sample is taken unless `--full` is given; it has every
+failpoint and every input.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import random
+import re
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from surface.failpoints import COMMITS, POINTS, REQUESTS
+from surface.homeserver import Homeserver
+from tests.crash.inputs import INPUTS, Input
+from tests.crash.lane import Lane, Lanes
+
+WIDTH = 3
+"""Bots at work at once."""
+TIMED = ("commit.ingest.", "request.preview.")
+"""Points that an input passes more or less often by the homeserver's speed: the last passings are
+left out, they may not come."""
+SURFACE = Path(__file__).parents[2] / "surface"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Killed at the n-th passing of a point."""
+
+    input: type[Input]
+    point: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.input.name}, {self.point}:{self.nth}"
+
+
+@dataclass
+class Matrix:
+    """What each input passes, and the cases that are being played."""
+
+    passes: dict[type[Input], Counter[str]]
+    tasks: dict[Case, asyncio.Task[None]] = field(default_factory=dict)
+
+
+def cases_of(passes: dict[type[Input], Counter[str]], *, full: bool) -> Iterator[Case]:
+    """Every pair, in a fixed order; unless `full`, no more than the second passing."""
+    for kind, counts in passes.items():
+        for point in sorted(counts):
+            times = counts[point]
+            if point.startswith(TIMED):
+                times = max(1, times // 2)
+            for nth in range(1, (times if full else min(times, 2)) + 1):
+                yield Case(kind, point, nth)
+
+
+def sample(cases: list[Case], seed: int) -> list[Case]:
+    """A few of the cases: each point, each input, and some second passings."""
+    chance = random.Random(seed)
+    taken = [
+        chance.choice([case for case in cases if case.point == point and case.nth == 1])
+        for point in sorted({case.point for case in cases})
+    ]
+    for kind in INPUTS:
+        if all(case.input is not kind for case in taken):
+            taken.append(chance.choice([case for case in cases if case.input is kind]))
+    return taken + chance.sample([case for case in cases if case.nth == 2], 4)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def matrix(
+    request: pytest.FixtureRequest, homeserver: Homeserver, fast_root: Path
+) -> AsyncIterator[Matrix]:
+    """All cases of the points that are asked for, begun; their tests wait for them."""
+    lanes = Lanes(homeserver, fast_root, WIDTH)
+    found = Matrix({})
+    try:
+        counted = await asyncio.gather(*(played(lanes, kind) for kind in INPUTS))
+        found.passes = dict(zip(INPUTS, counted, strict=True))
+        full = request.config.getoption("--full", default=False)
+        cases = list(cases_of(found.passes, full=full))
+        if not full:
+            cases = sample(cases, request.config.getoption("--crash-seed", default=0))
+        asked = {
+            item.callspec.params.get("point")
+            for item in request.session.items
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        }
+        for case in cases:
+            if case.point in asked:
+                found.tasks[case] = asyncio.create_task(killed(lanes, case), name=str(case))
+        print(f"{len(found.tasks)} of {len(list(cases_of(found.passes, full=True)))} cases")
+        yield found
+    finally:
+        for task in found.tasks.values():
+            task.cancel()
+        await asyncio.gather(*found.tasks.values(), return_exceptions=True)
+        await lanes.close()
+
+
+async def played(lanes: Lanes, kind: type[Input]) -> Counter[str]:
+    """Play an input undisturbed; returns the points it passes."""
+    async with lanes.one() as lane:
+        it = kind()
+        await it.prepare(lane)
+        lane.disarm()
+        await it.begin(lane)
+        await it.end(lane)
+        await lane.settled()
+        passed = lane.passed()
+        await holds(lane, it)
+        return passed
+
+
+async def killed(lanes: Lanes, case: Case) -> None:
+    """Play an input, be killed at the point, start again: all must be as if nothing had been."""
+    async with lanes.one() as lane:
+        it = case.input()
+        await it.prepare(lane)
+        lane.disarm()
+        lane.arm(f"{case.point}:{case.nth}")
+        await it.begin(lane)
+        assert await lane.bot.died() == -signal.SIGKILL
+        lane.disarm()
+        await lane.bot.start()
+        await it.end(lane)
+        await holds(lane, it)
+
+
+async def holds(lane: Lane, it: Input) -> None:
+    await it.ask(lane)
+    await lane.probe(lane.main)
+    guests = [guest for guest in (lane.main, lane.newcomer) if guest is not None]
+    if lane.newcomer is not None:
+        await lane.probe(lane.newcomer)
+    for guest in guests:
+        await lane.check(guest)
+    await it.after(lane)
+    assert not lane.bot.complaints()
+    if lane.newcomer is not None:
+        await lane.newcomer.person.stop()
+        lane.newcomer = None
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("point", sorted(POINTS))
+async def test_killed_at(point: str, matrix: Matrix) -> None:
+    """Whatever passes the point is whole after a restart."""
+    passing = [kind.name for kind, counts in matrix.passes.items() if counts[point]]
+    assert passing, f"no input of these tests passes {point}: add one that does"
+    cases = {case: task for case, task in matrix.tasks.items() if case.point == point}
+    assert cases
+    outcomes = await asyncio.gather(*cases.values(), return_exceptions=True)
+    failures = []
+    for case, outcome in zip(cases, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            outcome.add_note(f"killed in: {case}")
+            failures.append(outcome)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+    if failures:
+        raise ExceptionGroup(f"killed at {point}", failures)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_input_is_interrupted(matrix: Matrix, request: pytest.FixtureRequest) -> None:
+    """The sample leaves no input and no point out."""
+    points = {
+        item.callspec.params["point"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        if "point" in item.callspec.params
+    }
+    if points != POINTS:
+        pytest.skip("only some points are asked for")
+    assert {case.input for case in matrix.tasks} == set(INPUTS)
+    assert {case.point for case in matrix.tasks} == POINTS
+
+
+def test_every_failpoint_in_the_code_is_listed() -> None:
+    """What is passed under a name that no list has would be an error in production."""
+    found = 0
+    for file in sorted(SURFACE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            where = f"{file.name}:{node.lineno}"
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "hit":
+                found += 1
+                pattern = _pattern(node.args[0])
+                assert any(pattern.fullmatch(point) for point in POINTS), where
+            for word in node.keywords:
+                if word.arg == "point" and isinstance(word.value, ast.Constant):
+                    assert word.value.value in {*COMMITS, *REQUESTS}, where
+    assert found >= 8, "the calls are not found any more"
+
+
+def _pattern(name: ast.expr) -> re.Pattern[str]:
+    """The names that an argument of `hit` can be; a gap of an f-string is anything."""
+    if isinstance(name, ast.Constant):
+        return re.compile(re.escape(str(name.value)))
+    assert isinstance(name, ast.JoinedStr), f"line {name.lineno}: not a literal"
+    parts = [
+        re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"[a-z.]+"
+        for part in name.values
+    ]
+    return re.compile("".join(parts))

@@ -1,0 +1,139 @@
+"""The courier: the most urgent first, and never faster than the homeserver allows."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from surface.matrix.api import Api, MatrixError
+from surface.matrix.courier import WIDTH, Courier, Urgency
+
+
+class Homeserver:
+    """Answers when told to, and remembers in which order it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.let_go = asyncio.Event()
+        self.refuse: list[float] = []
+
+    def request(self, name: str) -> Any:
+        async def go() -> dict[str, Any]:
+            self.asked.append(name)
+            if self.refuse:
+                raise MatrixError(429, "M_LIMIT_EXCEEDED", "slow down", self.refuse.pop(0))
+            await self.let_go.wait()
+            return {"event_id": name}
+
+        return go
+
+
+@pytest.fixture
+def homeserver() -> Homeserver:
+    return Homeserver()
+
+
+@pytest.fixture
+def courier() -> Courier:
+    return Courier(Api(None))  # type: ignore[arg-type]
+
+
+async def settled() -> None:
+    """Let every task that can run do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_limited_request_is_repeated_until_it_passes(
+    courier: Courier, homeserver: Homeserver
+) -> None:
+    homeserver.refuse, _ = [0.01, 0.01], homeserver.let_go.set()
+    answer = await courier.carry("message", Urgency.FINAL, homeserver.request("a"))
+    assert answer == {"event_id": "a"}
+    assert homeserver.asked == ["a", "a", "a"]
+
+
+async def test_last_words_go_before_notices_when_there_is_a_queue(
+    courier: Courier, homeserver: Homeserver
+) -> None:
+    full = [courier.carry("message", Urgency.REST, homeserver.request("x")) for _ in range(WIDTH)]
+    tasks = [asyncio.create_task(job) for job in full]
+    await settled()
+    for name, urgency in (
+        ("rest", Urgency.REST),
+        ("notice", Urgency.NOTICE),
+        ("final", Urgency.FINAL),
+    ):
+        job = courier.carry("message", urgency, homeserver.request(name))
+        tasks.append(asyncio.create_task(job))
+        await settled()
+    homeserver.let_go.set()
+    await asyncio.gather(*tasks)
+    assert homeserver.asked[WIDTH:] == ["final", "notice", "rest"]
+
+
+async def test_after_a_refusal_only_one_goes_at_a_time(
+    courier: Courier, homeserver: Homeserver
+) -> None:
+    homeserver.refuse = [0.001]
+    tasks = [
+        asyncio.create_task(courier.carry("message", Urgency.REST, homeserver.request(str(n))))
+        for n in range(4)
+    ]
+    async with asyncio.timeout(5):
+        while len(homeserver.asked) < 2:
+            await asyncio.sleep(0)
+    await settled()
+    assert courier.gate("message").limited
+    assert len(homeserver.asked) == 2  # the refused one, and the only one under way now
+    homeserver.let_go.set()
+    await asyncio.gather(*tasks)
+    assert len(homeserver.asked) == 5
+
+
+async def test_a_preview_is_dropped_when_it_would_have_to_wait(
+    courier: Courier, homeserver: Homeserver
+) -> None:
+    homeserver.refuse = [30.0]
+    assert await courier.try_now("message", homeserver.request("refused")) is None
+    assert await courier.try_now("message", homeserver.request("dropped")) is None
+    assert homeserver.asked == ["refused"]
+
+
+async def test_a_limit_on_messages_does_not_hold_up_other_requests(
+    courier: Courier, homeserver: Homeserver
+) -> None:
+    homeserver.refuse = [30.0]
+    await courier.try_now("message", homeserver.request("refused"))
+    homeserver.let_go.set()
+    await courier.carry("state", Urgency.REST, homeserver.request("state"))
+    assert homeserver.asked == ["refused", "state"]
+
+
+async def test_a_waiting_request_can_be_given_up(courier: Courier, homeserver: Homeserver) -> None:
+    tasks = [
+        asyncio.create_task(courier.carry("message", Urgency.REST, homeserver.request("x")))
+        for _ in range(WIDTH)
+    ]
+    await settled()
+    waiting = asyncio.create_task(
+        courier.carry("message", Urgency.REST, homeserver.request("given up"))
+    )
+    await settled()
+    waiting.cancel()
+    homeserver.let_go.set()
+    await asyncio.gather(*tasks)
+    assert (await asyncio.gather(waiting, return_exceptions=True))[
+        0
+    ].__class__ is asyncio.CancelledError
+    answer = await courier.carry("message", Urgency.REST, homeserver.request("next"))
+    assert answer == {"event_id": "next"}
+    assert "given up" not in homeserver.asked
+
+
+async def test_other_refusals_reach_the_caller(courier: Courier) -> None:
+    async def forbidden() -> dict[str, Any]:
+        raise MatrixError(403, "M_FORBIDDEN", "no")
+
+    with pytest.raises(MatrixError, match="M_FORBIDDEN"):
+        await courier.carry("message", Urgency.FINAL, forbidden)
