@@ -29,6 +29,7 @@ from surface.matrix import session as sessions
 from surface.matrix.api import Api, Lost, MatrixError, TokenDead
 from surface.matrix.courier import Courier
 from surface.matrix.crypto import Crypto
+from surface.matrix.media import Media
 from surface.matrix.rooms import Rooms
 from surface.matrix.session import Session, SessionError
 from surface.matrix.sync import SyncLoop, backoff
@@ -167,6 +168,7 @@ async def _built(
         directory = Directory(agents, store, world.installation_id)
         deeds = Deeds(
             rooms,
+            Media(api),
             store,
             agents,
             directory,

@@ -7,6 +7,7 @@ its nonce.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, assert_never
 
 import structlog
@@ -37,11 +38,15 @@ from surface.aftermath import Result
 from surface.case import Row
 from surface.failpoints import Failpoints
 from surface.matrix.courier import Urgency
+from surface.matrix.media import Media
 from surface.matrix.rooms import DIALOG, SOURCE, NewRoom, Rooms
 from surface.platform.directory import AgentMissing, Directory
 from surface.platform.interface import CallFailed, ChatRef
 
 log = structlog.get_logger()
+
+MOST_PARTS = 5
+"""Messages that one answer may take; a longer one is sent as a file."""
 
 LINKS = {"room": "name", "space": "space_name"}
 """Gaps of texts that hold a room id and become links; and the gap that holds their name."""
@@ -53,6 +58,7 @@ class Deeds:
     def __init__(
         self,
         rooms: Rooms,
+        media: Media,
         store: Store,
         agents: Registry,
         directory: Directory,
@@ -62,7 +68,8 @@ class Deeds:
         installation_id: str,
         chat_idle: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._rooms, self._store, self._agents = rooms, store, agents
+        self._rooms, self._media = rooms, media
+        self._store, self._agents = store, agents
         self._directory, self._failpoints = directory, failpoints
         self._encryption, self._installation_id = encryption, installation_id
         self._chat_idle = chat_idle
@@ -101,10 +108,8 @@ class Deeds:
                     row, room_id, render.answer(body), Urgency.FINAL, "placeholder"
                 )
             case Answer(room_id, _, body, edits, ending):
-                content = render.answer(_with_ending(body, ending, row.locale))
-                if edits:
-                    content = render.edit(content, edits)
-                return await self._say(row, room_id, content, Urgency.FINAL, "answer")
+                words = _with_ending(body, ending, row.locale)
+                return await self._answer(row, room_id, words, edits)
             case DisconnectChat(agent_id, chat):
                 assert isinstance(chat, str)
                 await self._disconnect(row, agent_id, chat)
@@ -133,6 +138,21 @@ class Deeds:
             point=point,
         )
         return Result(event_id=event_id)
+
+    async def _answer(self, row: Row, room_id: str, words: str, edits: str | None) -> Result:
+        """The last words: one message, several, or a file when it would be too many."""
+        contents = render.parts(words, edits=edits)
+        if len(contents) > MOST_PARTS:
+            hint = texts.say(row.locale, "answer-as-file")
+            encrypted = await self.is_encrypted(room_id)
+            data, name = words.encode("utf-8", "replace"), "answer.md"
+            file = await self._media.file_content(data, name, "text/markdown", encrypted=encrypted)
+            contents = [*render.parts(hint, edits=edits), file]
+        for n, content in enumerate(contents[:-1]):
+            part = replace(row, key=f"{row.key}.{n}")
+            await self._say(part, room_id, content, Urgency.FINAL, "answer")
+        # The last part goes under the row's own transaction id: its echo means that all are there.
+        return await self._say(row, room_id, contents[-1], Urgency.FINAL, "answer")
 
     async def _join(self, room_id: str, inviter: str) -> Result:
         await self._rooms.join(room_id)

@@ -221,14 +221,17 @@ class Ingest:
             try:
                 rows = await self._between(gap)
                 break
-            except MatrixError as error:
-                log.warning("gap.given_up", room=gap.room_id, why=str(error))
-                rows = []
-                break
-            except Lost as error:
+            except (MatrixError, Lost) as error:
+                if isinstance(error, MatrixError) and not error.limited:
+                    log.warning("gap.given_up", room=gap.room_id, why=str(error))
+                    rows = []
+                    break
                 failures += 1
-                log.warning("gap.put_off", room=gap.room_id, why=str(error))
-                await asyncio.sleep(backoff(failures))
+                delay = max(backoff(failures), getattr(error, "retry_after", None) or 0.0)
+                log.warning(
+                    "gap.put_off", room=gap.room_id, why=str(error), again_in=round(delay, 1)
+                )
+                await asyncio.sleep(delay)
         rows = [row for row in rows if row.key not in self._seen]
         changes: list[Write] = [encode_row(row) for row in rows]
         await self._ledger.save([*changes, Delete("dirty", gap.key)], point="ingest")

@@ -193,17 +193,18 @@ class Outbox:
         while True:
             try:
                 return await self._perform(row)
-            except MatrixError as error:
-                log.warning("effect.refused", effect=type(row.effect).__name__, why=str(error))
-                return Result(refused=error.errcode, reason=error.message or error.errcode)
-            except Lost as error:
+            except (MatrixError, Lost) as error:
+                if isinstance(error, MatrixError) and not error.limited:
+                    log.warning("effect.refused", effect=type(row.effect).__name__, why=str(error))
+                    return Result(refused=error.errcode, reason=error.message or error.errcode)
                 failures += 1
-                delay = backoff(failures)
+                delay = max(backoff(failures), getattr(error, "retry_after", None) or 0.0)
                 log.warning(
                     "effect.put_off",
                     effect=type(row.effect).__name__,
                     why=str(error),
                     again_in=round(delay, 1),
+                    hint="is the homeserver up? tried until it answers" if failures > 2 else None,
                 )
                 row = Row(row.key, row.seq, row.effect, row.locale, row.boot, fresh=False)
                 await asyncio.sleep(delay)

@@ -1,23 +1,81 @@
 """From words to the content of an `m.room.message`: a readable plain body, and HTML beside it.
 
-Rule: what agents and people wrote is never trusted as HTML; Markdown is the only markup, raw HTML in it is
-shown as text. `m.mentions` is always set, and empty: nothing the bot says pings anybody.
+Rule: what agents and people wrote is never trusted as HTML: whatever reaches a room has been cleaned to the
+tags that the Matrix spec allows. `m.mentions` is always set, and empty: nothing the bot says pings anybody.
+No content is too large for an event: what does not fit becomes several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import nh3
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from surface import texts
+from surface.split import split
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(
+EVENT_LIMIT = 40_000
+"""Bytes of JSON that a content may have. An event may have 65,536 (spec), of which encryption takes a
+third and the envelope some."""
+
+ALLOWED = {
+    "del": set(),
+    **{f"h{n}": set() for n in range(1, 7)},
+    **dict.fromkeys(
+        "blockquote p ul sup sub li b i u strong em s hr br table thead tbody tr th td caption pre "
+        "details summary".split(),
+        set(),
+    ),
+    "a": {"href", "target"},
+    "ol": {"start"},
+    "code": {"class"},
+    "span": {"data-mx-color", "data-mx-bg-color", "data-mx-spoiler"},
+}
+"""Spec, m.room.message msgtypes: the tags and attributes that clients show. `img` is left out: an agent
+could make every reader's client fetch things."""
+
+
+def _spoiler(state: StateInline, silent: bool) -> bool:
+    """`||hidden||`, as chat programs write it (spec: `data-mx-spoiler`)."""
+    start = state.pos
+    if not state.src.startswith("||", start):
+        return False
+    end = state.src.find("||", start + 2)
+    if end < start + 3:
+        return False
+    if not silent:
+        state.push("spoiler_open", "span", 1).attrs["data-mx-spoiler"] = ""
+        outer, state.pos, state.posMax = state.posMax, start + 2, end
+        state.md.inline.tokenize(state)
+        state.posMax = outer
+        state.push("spoiler_close", "span", -1)
+    state.pos = end + 2
+    return True
+
+
+_MARKDOWN = MarkdownIt("commonmark", {"html": True, "breaks": True}).enable(
     ["table", "strikethrough"]
 )
+_MARKDOWN.inline.ruler.before("emphasis", "spoiler", _spoiler)
+_MARKDOWN.inline.add_terminator_char("|")
+
+_STRANGE_TAG = re.compile(rf"<(?!/?(?:{'|'.join(ALLOWED)})\b[^<>]*>)", re.IGNORECASE)
+
+
+def _html(self: object, tokens: Sequence[Token], index: int, *_: object) -> str:
+    """Markup that is not allowed is shown as it was written: `List<String>` loses nothing."""
+    return _STRANGE_TAG.sub("&lt;", tokens[index].content)
+
+
+_MARKDOWN.add_render_rule("html_inline", _html)
+_MARKDOWN.add_render_rule("html_block", _html)
 
 
 def link(room_id: str, name: str | None = None, via: str | None = None) -> texts.Markdown:
@@ -44,13 +102,46 @@ def answer(markdown: str) -> dict[str, Any]:
     return {"msgtype": "m.text", **formatted(markdown, markdown)}
 
 
+def parts(markdown: str, *, edits: str | None = None) -> list[dict[str, Any]]:
+    """An agent's words as one message or several, each small enough; the first may be an edit."""
+
+    def content(words: str) -> dict[str, Any]:
+        return edit(answer(words), edits) if edits else answer(words)
+
+    cut = split(markdown, lambda words: _size(content(words)) <= EVENT_LIMIT)
+    return [content(words) if n == 0 else answer(words) for n, words in enumerate(cut)]
+
+
+def clean(html: str) -> str:
+    """HTML with nothing but what the Matrix spec allows."""
+    return nh3.clean(
+        html,
+        tags=set(ALLOWED),
+        attributes={tag: names for tag, names in ALLOWED.items() if names},
+        attribute_filter=_attribute,
+        url_schemes={"https", "http", "ftp", "mailto", "magnet"},
+        link_rel="noopener",
+    )
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    if tag == "code" and name == "class":
+        kept = [part for part in value.split() if part.startswith("language-")]
+        return kept[0] if kept else None
+    return value
+
+
+def _size(content: dict[str, Any]) -> int:
+    return len(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
 def edit(content: dict[str, Any], of: str) -> dict[str, Any]:
     """The content that replaces an earlier message (spec: event replacements)."""
-    fallback = {**content, "body": f"* {content['body']}"}
-    if "formatted_body" in content:
-        fallback["formatted_body"] = f"* {content['formatted_body']}"
+    # What clients that know no edits show; short, because the content is there once more in full.
     return {
-        **fallback,
+        "msgtype": content["msgtype"],
+        "body": f"* {content['body'][:500]}",
+        "m.mentions": {},
         "m.new_content": content,
         "m.relates_to": {"rel_type": "m.replace", "event_id": of},
     }
@@ -58,8 +149,8 @@ def edit(content: dict[str, Any], of: str) -> dict[str, Any]:
 
 def formatted(markdown: str, body: str) -> dict[str, Any]:
     """Body and, where it says more than the body, HTML."""
-    html = _MARKDOWN.render(markdown).strip()
-    content: dict[str, Any] = {"body": body or "…", "m.mentions": {}}
+    html = clean(_MARKDOWN.render(markdown)).strip()
+    content: dict[str, Any] = {"body": body if body.strip() else "…", "m.mentions": {}}
     if html and html != f"<p>{body}</p>":
         content |= {"format": "org.matrix.custom.html", "formatted_body": html}
     return content

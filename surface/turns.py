@@ -228,7 +228,7 @@ class Turns:
             if progress.text == shown:
                 continue
             text, count = progress.text, count + 1
-            content = render.edit(render.answer(text), placeholder)
+            content = render.parts(text, edits=placeholder)[0]
             content[SOURCE] = f"preview-{turn_id}"
             encrypted = bool(stored and stored.body["encrypted"])
             transaction = f"p{attempt}-{count}-{turn_id}"

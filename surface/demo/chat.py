@@ -13,7 +13,7 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -66,16 +66,17 @@ class Chat:
         Raises:
             DemoError: the homeserver refused something.
         """
-        for room in self._guest.joined():
-            if not self._setting.first_time:
-                self._hinted.update(room.messages)
-        self._enter(self._setting.place(self._setting.home))
-        first = next((p for p in self._setting.places() if p.state in ("bound", "cleared")), None)
-        if first is not None:
-            self._enter(first)
+        chats = (place for place in self._setting.places() if place.state in ("bound", "cleared"))
+        chat = next(chats, None)
+        if self._setting.first_time or chat is None:
+            self._enter(self._setting.place(self._setting.home))
+        else:
+            self._hinted.update(*(room.messages for room in self._guest.joined()))
+        if chat is not None:
+            self._enter(chat)
         watching = asyncio.create_task(self._watch(), name="watch the rooms")
         try:
-            with _keys_to(self._keys, self._resumed), self._live:
+            with _keys_to(self._keys, self._refresh), self._live:
                 self._refresh()
                 while (line := await self._next(watching)) is not None:
                     if not await self._obey(line.strip()):
@@ -226,14 +227,10 @@ class Chat:
             self._typed.put_nowait(None)
         self._refresh()
 
-    def _resumed(self) -> None:
-        self._refresh()
-
 
 @contextlib.contextmanager
-def _keys_to(take: object, resumed: object) -> Iterator[None]:
+def _keys_to(take: Callable[[bytes], None], redraw: Callable[[], None]) -> Iterator[None]:
     """Deliver what is typed, key by key, without the terminal's own echo."""
-    assert callable(take) and callable(resumed)
     loop, terminal = asyncio.get_running_loop(), sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
 
@@ -251,7 +248,7 @@ def _keys_to(take: object, resumed: object) -> Iterator[None]:
     def go_on() -> None:
         # After Ctrl-Z and `fg` the shell has reset the terminal.
         tty.setcbreak(terminal, termios.TCSADRAIN)
-        resumed()
+        redraw()
 
     tty.setcbreak(terminal, termios.TCSADRAIN)
     loop.add_reader(terminal, ready)

@@ -47,8 +47,9 @@ class Setting:
         return places(self.guest, self.folder.state, self.agents)
 
     def place(self, room_id: str) -> Place:
-        """One of them."""
-        return next(place for place in self.places() if place.room_id == room_id)
+        """One of them, or one that the guest has left meanwhile."""
+        left = Place(room_id, room_id, None, "left", None, None)
+        return next((place for place in self.places() if place.room_id == room_id), left)
 
     async def broken(self) -> DemoError:
         """Wait until something ends by itself that should not, and say so."""

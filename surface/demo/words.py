@@ -104,8 +104,8 @@ class _Reader(HTMLParser):
         words = clean(data)
         if not self._verbatim:
             words = re.sub(r"\s+", " ", words)
-            if not self._text.plain or self._text.plain.endswith("\n"):
-                words = words.lstrip()
+            if self._text.plain[-1:] in ("", " ", "\n"):
+                words = words.lstrip(" ")
         self._write(words)
 
     def _write(self, words: str) -> None:
@@ -131,5 +131,7 @@ class _Reader(HTMLParser):
         plain = self._text.plain
         if not plain.strip() or plain.endswith("• ") or re.search(r"(^|\n) *\d+\. $", plain):
             return
+        self._text.right_crop(len(plain) - len(plain.rstrip(" ")))
+        plain = self._text.plain
         there = len(plain) - len(plain.rstrip("\n"))
         self._text.append("\n" * max(0, lines - there))

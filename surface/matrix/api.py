@@ -17,6 +17,7 @@ from aiohttp import ClientError
 from nio import AsyncClient
 
 CLIENT = "/_matrix/client/v3"
+UPLOAD = "/_matrix/media/v3/upload"
 
 
 class MatrixError(Exception):
@@ -77,14 +78,29 @@ class Api:
             Lost: there was no usable answer; the request may have been carried out.
         """
         url = f"{where}?{urlencode(query)}" if query else where
-        headers = {"Content-Type": "application/json"}
+        data = json.dumps(body) if body is not None else ("{}" if method != "GET" else None)
+        return await self._exchange(method, url, data, "application/json", timeout)
+
+    async def upload(self, data: bytes, mime_type: str) -> str:
+        """Upload to the media repository, once; returns the `mxc://` address.
+
+        Raises:
+            MatrixError, TokenDead, Lost: as for `request`.
+        """
+        seconds = 60 + len(data) / 100_000
+        answer = await self._exchange("POST", UPLOAD, data, mime_type, seconds)
+        return str(answer["content_uri"])
+
+    async def _exchange(
+        self, method: str, url: str, data: str | bytes | None, mime_type: str, seconds: float
+    ) -> dict[str, Any]:
+        headers = {"Content-Type": mime_type}
         if self._client.access_token:
             headers["Authorization"] = f"Bearer {self._client.access_token}"
-        data = json.dumps(body) if body is not None else ("{}" if method != "GET" else None)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 response = await self._client.send(
-                    method, url, data, headers=headers, timeout=timeout + 5
+                    method, url, data, headers=headers, timeout=seconds + 5
                 )
                 async with response:
                     raw = await response.read()

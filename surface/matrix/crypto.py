@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from aiohttp import ClientError
@@ -19,12 +21,15 @@ from nio.exceptions import EncryptionError, LocalProtocolError
 from nio.responses import ErrorResponse
 from nio.rooms import MatrixRoom
 
-from surface.matrix.api import Api, Lost, path
+from surface.matrix.api import Api, Lost, MatrixError, path
 
 log = structlog.get_logger()
 
 SHARE_LIMIT = 60.0
 """Seconds that sharing a group session may take before it is given up and tried again later."""
+
+_BROKEN = (TimeoutError, ClientError, OSError, LocalProtocolError, ValueError)
+"""What nio's own requests raise when there is no usable answer (`ValueError`: one that is not UTF-8)."""
 
 
 class Crypto:
@@ -54,19 +59,28 @@ class Crypto:
     async def housekeeping(self) -> None:
         """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync."""
         client = self._client
-        try:
-            async with asyncio.timeout(SHARE_LIMIT):
-                await client.send_to_device_messages()
-                if client.should_upload_keys:
-                    answer = await client.keys_upload()
-                    if isinstance(answer, ErrorResponse):
-                        log.error("crypto.keys_refused", why=str(answer))
-                if client.should_query_keys:
-                    await client.keys_query()
-                if client.should_claim_keys:
-                    await client.keys_claim(client.get_users_for_key_claiming())
-        except (TimeoutError, ClientError, OSError, LocalProtocolError) as error:
-            log.warning("crypto.housekeeping_put_off", why=repr(error))
+        olm = client.olm
+        if olm is None:
+            return
+        steps: tuple[tuple[bool, Callable[[], Awaitable[None]]], ...] = (
+            (bool(olm.outgoing_to_device_messages), self._send_waiting),
+            (client.should_upload_keys, lambda: self._within(client.keys_upload())),
+            (client.should_query_keys, lambda: self._within(client.keys_query())),
+            (
+                client.should_claim_keys,
+                lambda: self._within(client.keys_claim(client.get_users_for_key_claiming())),
+            ),
+        )
+        for needed, step in steps:
+            try:
+                if needed:
+                    await step()
+            except (Lost, MatrixError) as error:
+                log.warning(
+                    "crypto.housekeeping_put_off",
+                    why=str(error),
+                    hint="tried again after each sync",
+                )
 
     def decrypt(self, room_id: str, event: dict[str, Any]) -> dict[str, Any] | None:
         """The plain event behind an `m.room.encrypted` one, or None if no key fits (yet)."""
@@ -95,7 +109,7 @@ class Crypto:
             olm = self._client.olm
             assert olm is not None
             if olm.should_share_group_session(room_id):
-                await self._share(room_id)
+                await self._share(room)
             try:
                 _, encrypted = self._client.encrypt(room.room_id, kind, content)
             except (EncryptionError, LocalProtocolError) as error:
@@ -121,23 +135,40 @@ class Crypto:
             await self._within(self._client.keys_query())
         return room
 
-    async def _share(self, room_id: str) -> None:
-        try:
-            await self._within(
-                self._client.share_group_session(room_id, ignore_unverified_devices=True)
-            )
-        finally:
-            # An exception inside nio leaves this set, and every later send would wait for ever.
-            stuck = self._client.sharing_session.pop(room_id, None)
-            if stuck is not None:
-                stuck.set()
+    async def _share(self, room: MatrixRoom) -> None:
+        """Give the room's group session to every device in it that can take it.
+
+        Not by nio's `share_group_session`: it calls a session shared whatever came of its requests, takes a
+        proxy's error page for success, and hangs for ever after an exception.
+        """
+        olm, room_id = self._client.olm, room.room_id
+        assert olm is not None
+        missing = self._client.get_missing_sessions(room_id)
+        if missing:
+            await self._within(self._client.keys_claim(missing))
+        # What was given is remembered, so that a repetition goes on with the rest.
+        for given, messages in olm.share_group_session_parallel(
+            room_id, list(room.users), ignore_unverified_devices=True
+        ):
+            where = path("sendToDevice", "m.room.encrypted", uuid4().hex)
+            await self._api.request("PUT", where, messages)
+            olm.outbound_group_sessions[room_id].users_shared_with.update(given)
+        olm.outbound_group_sessions[room_id].shared = True
+
+    async def _send_waiting(self) -> None:
+        olm = self._client.olm
+        assert olm is not None
+        for message in list(olm.outgoing_to_device_messages):
+            where = path("sendToDevice", message.type, uuid4().hex)
+            await self._api.request("PUT", where, message.as_dict())
+            olm.mark_to_device_message_as_sent(message)
 
     @staticmethod
-    async def _within(work: Any) -> None:
+    async def _within(work: Awaitable[object]) -> None:
         try:
             async with asyncio.timeout(SHARE_LIMIT):
                 answer = await work
-        except (TimeoutError, ClientError, OSError, LocalProtocolError, EncryptionError) as error:
+        except (*_BROKEN, EncryptionError) as error:
             raise Lost(f"keys could not be exchanged: {error!r}") from error
         if isinstance(answer, ErrorResponse):
             raise Lost(f"keys could not be exchanged: {answer}")

@@ -90,6 +90,7 @@ turn-agent-gone = The agent `{ $id }` is not available any more. Say anything to
 turn-stopped = Stopped.
 turn-crashed = The agent broke off: { $reason }
 turn-interrupted = The answer was cut off by a restart, and asking this agent again would do its work twice. Say it again if you want that.
+answer-as-file = The answer is too long for the room; here it is as a file.
 
 ## Commands
 help-head =

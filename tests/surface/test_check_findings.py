@@ -70,7 +70,7 @@ def test_wrong_settings_are_told_one_by_one(here: Installation) -> None:
     well, _, said = _check(here)
     assert not well
     assert said.count("fail  settings") == 2
-    assert '`locale` is "xx"' in said
+    assert '`locale` cannot be "xx"' in said
     assert "`homserver`" in said
 
 

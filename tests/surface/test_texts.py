@@ -27,7 +27,7 @@ def test_every_text_is_used_somewhere() -> None:
 
 
 def test_every_text_that_the_code_names_exists() -> None:
-    code = "\n".join(p.read_text() for p in SOURCES)
+    code = "\n".join(p.read_text() for p in SOURCES if p.parent.name != "demo")
     named = set(
         re.findall(r'\b(?:Text|reply|say|text|plain)\(\s*(?:[\w.]+,\s*)*"([a-z][a-z-]+)"', code)
     )
