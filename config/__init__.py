@@ -5,6 +5,7 @@ from config.errors import ConfigError
 from config.settings import (
     Access,
     Answers,
+    Limits,
     Log,
     Ops,
     PasswordLogin,
@@ -21,6 +22,7 @@ __all__ = [
     "Answers",
     "ConfigError",
     "EchoAgent",
+    "Limits",
     "Log",
     "Ops",
     "PasswordLogin",

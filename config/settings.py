@@ -88,8 +88,24 @@ class Answers(Section):
     """Seconds of silence from the agent before a placeholder message is sent."""
 
     edit_every: Seconds = Field(default=1.5, ge=0.1, le=60)
-    """Shortest time in seconds between two edits of a growing answer. The homeserver's limits may
-    make it longer."""
+    """Seconds between the first two edits of a growing answer. Each later interval is a quarter longer;
+    while the homeserver limits the bot, nothing is edited in between at all."""
+
+    edits: Annotated[int, BeforeValidator(no_bool)] = Field(default=20, ge=0, le=500)
+    """Most edits of one growing answer; the last one, with the complete text, comes on top."""
+
+
+class Limits(Section):
+    """How much one person may ask of the bot."""
+
+    rooms: Annotated[int, BeforeValidator(no_bool)] = Field(default=50, ge=1, le=10_000)
+    """Chat rooms of one person, archived ones included."""
+
+    waiting: Annotated[int, BeforeValidator(no_bool)] = Field(default=20, ge=1, le=1_000)
+    """Messages of one person that wait for an answer at one time."""
+
+    per_minute: Annotated[int, BeforeValidator(no_bool)] = Field(default=60, ge=1, le=10_000)
+    """Messages of one person within a minute, commands included."""
 
 
 class Log(Section):
@@ -175,6 +191,9 @@ class Settings(Section):
 
     answers: Answers = Answers()
     """How an answer appears while the agent is still working on it."""
+
+    limits: Limits = Limits()
+    """How much one person may ask of the bot."""
 
     dialog_timeout: Seconds = Field(default=300, ge=1, le=86400)
     """Seconds after which an unanswered question or list of choices is withdrawn."""

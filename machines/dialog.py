@@ -13,11 +13,18 @@ expire.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from machines.chart import Chart, TransientState
-from machines.effects import Notice, Text
+from machines.effects import Amend, Notice, Text
+
+
+KEYCAPS = tuple(f"{n}\ufe0f\u20e3" for n in range(1, 10))
+"""The reactions that stand for the numbers of a list."""
+YES, NO = "✅", "❌"
+"""The reactions that stand for `!yes` and `!no`."""
 
 
 @dataclass
@@ -28,6 +35,8 @@ class Dialog:
     purpose: Literal["agent", "load", "archive", "forget", "agent_question", "bind"] | None = None
     choices: list[str] = field(default_factory=list)
     """Ids behind the numbers 1, 2, …"""
+    labels: list[str] = field(default_factory=list)
+    """Their names, where a name can be chosen by too."""
     list_event_id: str | None = None
     """The bot's message that shows the list or the question, once it is sent."""
     subject: str | None = None
@@ -64,8 +73,8 @@ class DialogMachine(Chart[Dialog]):
     )
     yes = confirming.to(idle, on="take_yes")
     no = confirming.to(idle, on="take_no")
-    cancel = choosing.to(idle) | confirming.to(idle)
-    expire = choosing.to(idle) | confirming.to(idle)
+    cancel = choosing.to(idle, on="say_cancelled") | confirming.to(idle, on="say_cancelled")
+    expire = choosing.to(idle, on="say_expired") | confirming.to(idle, on="say_expired")
 
     def in_range(self, number: int) -> bool:
         """The number stands in the list."""
@@ -76,13 +85,15 @@ class DialogMachine(Chart[Dialog]):
         purpose: Literal["agent", "load"],
         choices: list[str],
         text: Text,
+        labels: Sequence[str] = (),
         event_id: str | None = None,
     ) -> None:
         """Put a numbered list into the room."""
         r = self.record
         r.purpose, r.choices, r.subject, r.outcome = purpose, list(choices), None, None
-        r.list_event_id = None
-        self.want(Notice(r.room_id, text, reply_to=event_id, dialog=True))
+        r.labels, r.list_event_id = list(labels), None
+        taps = KEYCAPS[: len(choices)]
+        self.want(Notice(r.room_id, text, reply_to=event_id, dialog=True, taps=taps))
 
     def show_question(
         self,
@@ -94,12 +105,26 @@ class DialogMachine(Chart[Dialog]):
         """Put a yes-or-no question into the room."""
         r = self.record
         r.purpose, r.choices, r.subject, r.outcome = purpose, [], subject, None
-        r.list_event_id = None
-        self.want(Notice(r.room_id, text, reply_to=event_id, dialog=True))
+        r.labels, r.list_event_id = [], None
+        self.want(Notice(r.room_id, text, reply_to=event_id, dialog=True, taps=(YES, NO)))
 
     def note_list(self, list_event_id: str) -> None:
         """The list is in the room: a reply to it is a choice."""
         self.record.list_event_id = list_event_id
+
+    def say_cancelled(self) -> None:
+        """Something else was said: a question that changes things is visibly closed."""
+        if self.record.purpose != "agent":
+            self._amend("dialog-cancelled")
+
+    def say_expired(self) -> None:
+        """Nobody answered in time."""
+        self._amend("dialog-expired")
+
+    def _amend(self, key: str) -> None:
+        r = self.record
+        if r.list_event_id is not None:
+            self.want(Amend(r.room_id, r.list_event_id, Text(key)))
 
     def take_choice(self, number: int) -> None:
         """The id behind the number is the outcome."""

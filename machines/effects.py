@@ -128,6 +128,17 @@ class Notice:
     text: Text
     reply_to: str | None = None
     dialog: bool = False
+    taps: tuple[str, ...] = ()
+    """Reactions that the bot puts under it, for the person to tap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Edit a question of the bot's that is not open any more. Dies with the process, like the dialog."""
+
+    room_id: str
+    event_id: str
+    text: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,8 @@ class Placeholder:
     room_id: str
     turn_id: str
     body: str
+    thread: str | None = None
+    reply_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +170,8 @@ class Answer:
         body: Markdown of the agent; may be empty when only `ending` is to be said.
         edits: the placeholder's event id, if one was sent.
         ending: what the surface adds when the answer did not end by itself.
+        thread: the thread it belongs to, if it was asked in one.
+        reply_to: the message it answers, when others came between.
     """
 
     room_id: str
@@ -164,6 +179,8 @@ class Answer:
     body: str
     edits: str | None = None
     ending: Text | None = None
+    thread: str | None = None
+    reply_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +192,68 @@ class DisconnectChat:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveContext:
+    """Have the platform save a room's context under a name."""
+
+    room_id: str
+    user_id: str
+    agent_id: str
+    platform_chat_id: PlatformChatId
+    name: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadContext:
+    """Have the platform seed a fresh chat from a save; no turn of that chat runs before."""
+
+    room_id: str
+    user_id: str
+    agent_id: str
+    platform_chat_id: PlatformChatId
+    save_id: str
+    name: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerQuestion:
+    """Tell the agent what the person said to its question. Dies with the process, like the turn."""
+
+    room_id: str
+    user_id: str
+    agent_id: str
+    platform_chat_id: PlatformChatId
+    question_id: str
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetUser:
+    """Have every agent's platform delete what it keeps about a person."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AcceptTurn:
-    """Make a turn of the message being decided. Becomes a turn row in the same transaction."""
+    """Make a turn of the message being decided. Becomes a turn row in the same transaction.
+
+    Args:
+        body: what to ask, when it is not the message itself (`!retry`).
+    """
 
     room_id: str
     agent_id: str
     platform_chat_id: PlatformChatId
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopTurn:
+    """End the running turn of a room, in the same transaction."""
+
+    room_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +273,16 @@ Effect: TypeAlias = (
     | RenameRoom
     | SetTopic
     | Notice
+    | Amend
     | OfferAgents
     | Placeholder
     | Answer
     | DisconnectChat
+    | SaveContext
+    | LoadContext
+    | AnswerQuestion
+    | ForgetUser
     | AcceptTurn
+    | StopTurn
     | EndTurns
 )

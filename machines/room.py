@@ -10,6 +10,12 @@ conversation; without a valid agent it is `unbound` and asks for one at the next
 `clear` gives the room a fresh platform chat and leads to `cleared`: nothing was said since, so
 `undo` can still go back to the chat before. The first `talk` makes it `bound` again, for good.
 
+`load` is like `clear`, but the fresh chat is seeded from a save; should that fail, `load_failed`
+goes back. `turn_failed` remembers what was asked, so that `retry` can ask it again.
+
+A room that the bot did not make is never bound silently: its inviter is asked, and `take_in` follows
+their word. `forget` ends the document: the person asked for it.
+
 Changing the agent always takes a fresh platform chat: one agent never sees what was said to
 another. A vanished agent (`observed_agent_missing`) leaves agent and chat on the record, so that
 the binding comes back with the agent (`observed_agent_back`).
@@ -24,20 +30,23 @@ decision: a created room reaches the user as `observed_created` and the room as 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from machines.chart import Chart, DurableState
+from machines.chart import Chart, DurableState, TransientState
 from machines.effects import (
     AcceptTurn,
     DisconnectChat,
     EndTurns,
     Fresh,
     InviteUser,
+    LeaveRoom,
     LinkChild,
+    LoadContext,
     Notice,
     OfferAgents,
     PlatformChatId,
     RenameRoom,
+    SaveContext,
     SetTopic,
     Text,
     UnlinkChild,
@@ -60,6 +69,14 @@ class Room:
     platform_chat_id: PlatformChatId | None = None
     previous_chat_id: str | None = None
     """The platform chat that `undo` goes back to; only in `cleared`."""
+    failed_body: str | None = None
+    """What the last turn was asked that failed; `retry` asks it again."""
+    others: list[str] = field(default_factory=list)
+    """Who else is in the room besides the owner and the bot: then it answers only when addressed."""
+    inviter: str | None = None
+    """Who invited the bot into a room that it did not make; only they are asked about it."""
+    foreign: bool = False
+    """The bot did not make this room: it was invited into it and asked to stay."""
     encrypted: bool = False
     """One-way: a room once encrypted is never written to in plain text."""
 
@@ -77,10 +94,14 @@ class RoomMachine(Chart[Room]):
     cleared = DurableState()
     archived = DurableState()
     lost = DurableState()
+    forgotten = TransientState(ends=True)
 
     # The person meets the bot, or a chat room they asked for exists.
     greet = unprovisioned.to(home)
     provision = unprovisioned.to(bound, cond="agent_given") | unprovisioned.to(unbound)
+
+    contact = unprovisioned.to.itself(internal=True, on="note_inviter")
+    take_in = unprovisioned.to(bound, cond="agent_given") | unprovisioned.to(unbound)
 
     # Talk and commands.
     talk = (
@@ -101,6 +122,17 @@ class RoomMachine(Chart[Room]):
         internal=True, on="say_already_clear"
     )
     undo = cleared.to(bound, cond="has_previous")
+    save = bound.to.itself(internal=True, on="ask_save") | cleared.to.itself(
+        internal=True, on="ask_save"
+    )
+    load = bound.to(cleared, on="seed") | cleared.to(cleared, on="seed")
+    load_failed = (
+        cleared.to(bound, cond="loading_that and has_previous", on="unload")
+        | cleared.to.itself(internal=True)
+        | bound.to.itself(internal=True)
+    )
+    turn_failed = bound.to.itself(internal=True, on="note_failed")
+    retry = bound.to.itself(internal=True, cond="has_failed", on="ask_again")
     rename = (
         bound.to.itself(internal=True, on="take_name")
         | cleared.to.itself(internal=True, on="take_name")
@@ -142,6 +174,14 @@ class RoomMachine(Chart[Room]):
         | archived.to.itself(internal=True)
         | home.to.itself(internal=True)
     )
+    observed_others = (
+        unprovisioned.to.itself(internal=True, on="note_others")
+        | home.to.itself(internal=True, on="note_others")
+        | unbound.to.itself(internal=True, on="note_others")
+        | bound.to.itself(internal=True, on="note_others")
+        | cleared.to.itself(internal=True, on="note_others")
+        | archived.to.itself(internal=True, on="note_others")
+    )
     observed_agent_missing = bound.to(unbound) | cleared.to(unbound)
     observed_agent_back = unbound.to(bound, cond="has_binding")
     observed_renamed = (
@@ -159,6 +199,16 @@ class RoomMachine(Chart[Room]):
         | cleared.to.itself(internal=True, on="note_encrypted")
         | archived.to.itself(internal=True, on="note_encrypted")
         | lost.to.itself(internal=True, on="note_encrypted")
+    )
+
+    forget = (
+        unprovisioned.to(forgotten)
+        | home.to(forgotten)
+        | unbound.to(forgotten)
+        | bound.to(forgotten)
+        | cleared.to(forgotten)
+        | archived.to(forgotten)
+        | lost.to(forgotten)
     )
 
     # Guards
@@ -182,6 +232,14 @@ class RoomMachine(Chart[Room]):
     def has_previous(self) -> bool:
         """There is a chat to go back to."""
         return self.record.previous_chat_id is not None
+
+    def loading_that(self, platform_chat_id: str) -> bool:
+        """The chat that could not be seeded is still the room's."""
+        return self.record.platform_chat_id == platform_chat_id
+
+    def has_failed(self) -> bool:
+        """The last turn failed."""
+        return self.record.failed_body is not None
 
     # What transitions do
 
@@ -213,7 +271,7 @@ class RoomMachine(Chart[Room]):
         """The message becomes a turn of this moment's agent and chat."""
         r = self.record
         assert r.agent_id is not None and r.platform_chat_id is not None
-        r.previous_chat_id = None
+        r.previous_chat_id = r.failed_body = None
         self.want(AcceptTurn(r.room_id, r.agent_id, r.platform_chat_id))
 
     def ask_agent(self, event_id: str) -> None:
@@ -246,9 +304,76 @@ class RoomMachine(Chart[Room]):
         assert isinstance(r.platform_chat_id, str)
         self._disconnect()
         old, fresh = r.platform_chat_id, Fresh(r.room_id)
+        r.failed_body = None
         r.previous_chat_id, r.platform_chat_id = old, fresh
         text = Text("cleared", {"context": fresh, "old": old})
         self.want(Notice(r.room_id, text, reply_to=event_id))
+
+    def ask_save(self, name: str, event_id: str) -> None:
+        """The platform keeps a copy of the context."""
+        r = self.record
+        assert r.agent_id and r.platform_chat_id and r.matrix_user_id
+        owner, chat = r.matrix_user_id, r.platform_chat_id
+        self.want(SaveContext(r.room_id, owner, r.agent_id, chat, name, event_id))
+
+    def seed(self, save_id: str, name: str, event_id: str) -> None:
+        """A fresh platform chat that begins with what was saved; `undo` goes back to the one before."""
+        r = self.record
+        assert r.agent_id and r.matrix_user_id and isinstance(r.platform_chat_id, str)
+        self._disconnect()
+        if self.state == "bound":
+            r.previous_chat_id = r.platform_chat_id
+        fresh = r.platform_chat_id = Fresh(r.room_id)
+        r.failed_body = None
+        self.want(
+            LoadContext(r.room_id, r.matrix_user_id, r.agent_id, fresh, save_id, name, event_id)
+        )
+
+    def unload(self) -> None:
+        """Nothing was loaded: back to the chat before."""
+        r = self.record
+        r.platform_chat_id, r.previous_chat_id = r.previous_chat_id, None
+
+    def note_failed(self, body: str) -> None:
+        """Remember what was asked, for `retry`."""
+        self.record.failed_body = body
+
+    def ask_again(self) -> None:
+        """Ask what failed once more, as a turn of its own."""
+        r = self.record
+        assert r.agent_id is not None and r.platform_chat_id is not None
+        body, r.failed_body = r.failed_body, None
+        self.want(AcceptTurn(r.room_id, r.agent_id, r.platform_chat_id, body))
+
+    def note_others(self, others: list[str]) -> None:
+        """Somebody came or went."""
+        self.record.others = others
+
+    def note_inviter(self, inviter: str, others: list[str]) -> None:
+        """Whom to ask whether the bot should stay in a room that it did not make."""
+        self.record.inviter, self.record.others = inviter, others
+
+    def on_take_in(
+        self,
+        *,
+        owner: str,
+        chat_id: str,
+        name: str,
+        others: list[str],
+        agent_id: str | None = None,
+    ) -> None:
+        """Stay in a room that the bot did not make, on its inviter's word. It keeps its place."""
+        r = self.record
+        r.room_type, r.matrix_user_id, r.foreign = "chat", owner, True
+        r.chat_id, r.display_name, r.others = chat_id, name, others
+        if agent_id is None:
+            self.want(OfferAgents(r.room_id))
+        else:
+            r.agent_id, r.platform_chat_id = agent_id, Fresh(r.room_id)
+
+    def on_forget(self) -> None:
+        """Nothing is kept; the bot leaves."""
+        self.want(EndTurns(self.record.room_id), LeaveRoom(self.record.room_id))
 
     def say_already_clear(self, event_id: str | None = None) -> None:
         """Nothing was said since the last `clear`: there is nothing to forget."""

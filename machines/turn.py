@@ -6,6 +6,9 @@ Accepting a message commits a turn in `waiting`: with the agent and the platform
 moment. A turn that is running is `thinking` until the agent's first words, then `streaming`; both
 are transient, their document says `waiting` all along, so a turn cut by a crash simply waits again.
 
+An agent may ask back: the turn is `asking` until the person has answered, or nobody will
+(`question_over`).
+
 A turn ends as `answered`, `failed` or `stopped`. An ending is no place to be restored to: its
 document is deleted in the transaction that also commits the last words to the outbox. After that
 the turn cannot run again, and no preview may follow.
@@ -55,31 +58,43 @@ class TurnMachine(Chart[Turn]):
     waiting = DurableState(initial=True)
     thinking = TransientState(stored_as="waiting")
     streaming = TransientState(stored_as="waiting")
+    asking = TransientState(stored_as="waiting")
     answered = TransientState(ends=True)
     failed = TransientState(ends=True)
     stopped = TransientState(ends=True)
 
     start = waiting.to(thinking)
     delta = thinking.to(streaming) | streaming.to.itself(internal=True)
-    place = thinking.to.itself(internal=True, cond="no_placeholder", on="ask_placeholder") | (
-        streaming.to.itself(internal=True, cond="no_placeholder", on="ask_placeholder")
+    question_asked = thinking.to(asking) | streaming.to(asking)
+    question_over = asking.to(thinking)
+    place = (
+        thinking.to.itself(internal=True, cond="no_placeholder", on="ask_placeholder")
+        | streaming.to.itself(internal=True, cond="no_placeholder", on="ask_placeholder")
+        | asking.to.itself(internal=True, cond="no_placeholder", on="ask_placeholder")
     )
     placeholder_sent = (
         waiting.to.itself(internal=True, on="note_placeholder")
         | thinking.to.itself(internal=True, on="note_placeholder")
         | streaming.to.itself(internal=True, on="note_placeholder")
+        | asking.to.itself(internal=True, on="note_placeholder")
     )
-    finish = thinking.to(answered, on="answer") | streaming.to(answered, on="answer")
+    finish = (
+        thinking.to(answered, on="answer")
+        | streaming.to(answered, on="answer")
+        | asking.to(answered, on="answer")
+    )
     fail = (
         waiting.to(failed, on="say_failed")
         | thinking.to(failed, on="say_failed")
         | streaming.to(failed, on="say_failed")
+        | asking.to(failed, on="say_failed")
     )
     stop = (
         waiting.to(stopped, cond="placeholder_asked", on="say_stopped")
         | waiting.to(stopped)
         | thinking.to(stopped, on="say_stopped")
         | streaming.to(stopped, on="say_stopped")
+        | asking.to(stopped, on="say_stopped")
     )
     replace = waiting.to.itself(internal=True, on="take_body")
     withdraw = waiting.to(stopped)
@@ -96,32 +111,41 @@ class TurnMachine(Chart[Turn]):
         """From here on the platform may have begun to work; a turn not repeatable is asked once."""
         self.record.asked = not repeatable
 
-    def ask_placeholder(self, body: str) -> None:
+    def ask_placeholder(self, body: str, reply_to: str | None = None) -> None:
         """The answer takes a while: show what there is, to grow by edits."""
-        self.record.placeholder_asked = True
-        self.want(Placeholder(self.record.room_id, self.record.event_id, body))
+        r = self.record
+        r.placeholder_asked = True
+        self.want(Placeholder(r.room_id, r.event_id, body, r.thread, reply_to))
 
     def note_placeholder(self, placeholder_id: str) -> None:
         """The homeserver has the placeholder."""
         self.record.placeholder_asked = True
         self.record.placeholder_id = placeholder_id
 
-    def answer(self, body: str) -> None:
+    def answer(self, body: str, reply_to: str | None = None) -> None:
         """The agent is done."""
-        self.want(self._last_words(body, None))
+        self.want(self._last_words(body, None, reply_to))
 
-    def say_failed(self, body: str, ending: Text) -> None:
+    def say_failed(self, body: str, ending: Text, reply_to: str | None = None) -> None:
         """There is no answer, or only half of one; say why."""
-        self.want(self._last_words(body, ending))
+        self.want(self._last_words(body, ending, reply_to))
 
-    def say_stopped(self, body: str, ending: Text) -> None:
+    def say_stopped(self, body: str, ending: Text, reply_to: str | None = None) -> None:
         """Somebody ended it; keep what was said so far."""
-        self.want(self._last_words(body, ending))
+        self.want(self._last_words(body, ending, reply_to))
 
     def take_body(self, body: str) -> None:
         """The person changed the message before it was taken up."""
         self.record.body = body
 
-    def _last_words(self, body: str, ending: Text | None) -> Answer:
+    def _last_words(self, body: str, ending: Text | None, reply_to: str | None) -> Answer:
         r = self.record
-        return Answer(r.room_id, r.event_id, body, r.placeholder_id, ending)
+        return Answer(
+            r.room_id,
+            r.event_id,
+            body,
+            edits=r.placeholder_id,
+            ending=ending,
+            thread=r.thread,
+            reply_to=reply_to,
+        )

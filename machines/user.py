@@ -29,8 +29,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from machines.chart import Chart, DurableState
-from machines.effects import CreateRoom, InviteUser, Notice, OfferAgents, Text
+from machines.chart import Chart, DurableState, TransientState
+from machines.effects import (
+    CreateRoom,
+    ForgetUser,
+    InviteUser,
+    LeaveRoom,
+    Notice,
+    OfferAgents,
+    Text,
+)
 
 
 @dataclass
@@ -43,6 +51,8 @@ class Creation:
     agent_id: str | None = None
     asked_in: str | None = None
     """The room in which `!new` was said: told when the room is there."""
+    asked_by: str | None = None
+    """The event with which it was said."""
 
 
 @dataclass
@@ -71,6 +81,7 @@ class UserMachine(Chart[User]):
     choosing = DurableState()
     ready = DurableState()
     departed = DurableState()
+    forgotten = TransientState(ends=True)
 
     # The person.
     invited = (
@@ -94,6 +105,24 @@ class UserMachine(Chart[User]):
         choosing.to(ready, on="take_agent")
         | ready.to.itself(internal=True, on="take_agent")
         | provisioning.to.itself(internal=True, on="take_agent")
+    )
+
+    take_label = ready.to.itself(internal=True, on="use_label") | choosing.to.itself(
+        internal=True, on="use_label"
+    )
+    set_locale = (
+        unprovisioned.to.itself(internal=True, on="take_locale")
+        | provisioning.to.itself(internal=True, on="take_locale")
+        | choosing.to.itself(internal=True, on="take_locale")
+        | ready.to.itself(internal=True, on="take_locale")
+        | departed.to.itself(internal=True, on="take_locale")
+    )
+    forget = (
+        unprovisioned.to(forgotten)
+        | provisioning.to(forgotten)
+        | choosing.to(forgotten)
+        | ready.to(forgotten)
+        | departed.to(forgotten)
     )
 
     # What becomes of a creation.
@@ -199,14 +228,30 @@ class UserMachine(Chart[User]):
             self._add_home(home_room)
         self.want(InviteUser(r.space_id, r.user_id))
 
-    def ask_for_chat(self, nonce: str, name: str, asked_in: str) -> None:
+    def ask_for_chat(
+        self, nonce: str, name: str, asked_in: str, event_id: str | None = None
+    ) -> None:
         """One more chat room, with the next label and the person's agent."""
         r = self.record
         assert r.space_id is not None
         chat_id = self._next_chat_id()
         agent_id = r.selected_agent_id if self.state == "ready" else None
-        r.creations[nonce] = Creation("chat", name, chat_id, agent_id, asked_in)
+        r.creations[nonce] = Creation("chat", name, chat_id, agent_id, asked_in, event_id)
         self.want(self._create(nonce))
+
+    def use_label(self) -> None:
+        """A room that the bot did not make takes the next label."""
+        self._next_chat_id()
+
+    def take_locale(self, locale: str) -> None:
+        """The language to speak with this person."""
+        self.record.locale = locale
+
+    def on_forget(self) -> None:
+        """Nothing is kept here nor at the platform; the Space stays theirs, without the bot."""
+        self.want(ForgetUser(self.record.user_id))
+        if self.record.space_id:
+            self.want(LeaveRoom(self.record.space_id))
 
     def take_agent(self, agent_id: str) -> None:
         """The person's choice for rooms to come."""
@@ -227,7 +272,8 @@ class UserMachine(Chart[User]):
         creation = r.creations.pop(nonce)
         params: dict[str, str] = {"name": creation.name, "room": room_id}
         if creation.asked_in:
-            self.want(Notice(creation.asked_in, Text("chat-created", dict(params))))
+            text = Text("chat-created", dict(params))
+            self.want(Notice(creation.asked_in, text, creation.asked_by))
             return
         for home in r.home_rooms:
             space = {"space": r.space_id or "", "space_name": r.space_name or ""}
@@ -247,7 +293,7 @@ class UserMachine(Chart[User]):
         creation = self.record.creations.pop(nonce)
         text = Text("create-failed", {"name": creation.name, "reason": reason})
         for room in [creation.asked_in] if creation.asked_in else self.record.home_rooms:
-            self.want(Notice(room, text))
+            self.want(Notice(room, text, creation.asked_by))
 
     def adopt_space(self, room_id: str) -> None:
         """A Space of this person was found in Matrix."""

@@ -14,18 +14,19 @@ import bisect
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
-from config import Access
 from machines.chart import Refused
 from store.documents import room_key, user_key
 from store.store import Delete, StoreError, Table
 from surface.commands.parse import Command, Number, parse
 from surface.commands.registry import BY_NAME
-from surface.commands.said import ContextFacts
+from surface.commands.said import Facts
+from surface.house import House
 from surface.ingest import InboxRow, decode_row
-from surface.inputs import Ciphertext, Input, Message, Removed, read, read_invite
+from surface.inputs import Ciphertext, Input, Message, Reaction, Removed, read, read_invite
 from surface.ledger import Ledger
 from surface.matrix.crypto import Crypto
 from surface.matrix.rooms import DIALOG, Rooms
@@ -49,11 +50,11 @@ class Actors:
         rooms: Rooms,
         crypto: Crypto,
         directory: Directory,
-        access: Access,
+        house: House,
         me: str,
     ) -> None:
         self._ledger, self._rooms, self._crypto = ledger, rooms, crypto
-        self._directory, self._access, self._me = directory, access, me
+        self._directory, self._house, self._me = directory, house, me
         self._queues: dict[str, list[tuple[str, InboxRow]]] = defaultdict(list)
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._held: dict[str, int] = defaultdict(int)
@@ -155,7 +156,7 @@ class Actors:
             await self._ledger.save(settle, point="input")
             self.on_settled(row.key)
             return
-        facts = ContextFacts(None)
+        facts = Facts()
         preload: list[tuple[Table, str]] = [("rooms", room_key(row.room_id))]
         body, thread, sender = "", None, ""
         if isinstance(event, Message):
@@ -163,10 +164,13 @@ class Actors:
             event, facts = await self._prepared(event)
             body, thread, sender = event.body, event.thread, event.sender
             preload.append(("users", user_key(sender)))
+        if isinstance(event, Reaction):
+            stale = await self._is_closed(event.room_id, event.target)
+            event, sender = replace(event, stale_question=stale), event.sender
         try:
             await self._ledger.decide(
                 row.key,
-                lambda case: receive(case, event, self._access, facts),
+                lambda case: receive(case, event, self._house, facts),
                 settle=settle,
                 preload=preload,
                 point="input",
@@ -191,49 +195,62 @@ class Actors:
             event = self._crypto.decrypt(row.room_id, event) or event
         return read(row.room_id, event, self._me)
 
-    async def _prepared(self, message: Message) -> tuple[Message, ContextFacts]:
+    async def _prepared(self, message: Message) -> tuple[Message, Facts]:
         said = parse(message.body)
         dialog = self._ledger.memory.dialogs.get(message.room_id)
+        room = await self._room(message.room_id)
+        if message.reply_to is not None and room and room["others"] and not message.mentions:
+            answered = await self._rooms.event(message.room_id, message.reply_to)
+            ours = answered is not None and answered.get("sender") == self._me
+            message = replace(message, answers_us=ours)
         if isinstance(said, Number) and (dialog is None or message.reply_to is not None):
-            return replace(message, stale_list=await self._answers_old_list(message)), ContextFacts(
-                None
-            )
-        if isinstance(said, Command):
-            spec = BY_NAME.get(said.name)
-            if spec is not None and spec.name == "context":
-                return message, await self._context(message)
-        return message, ContextFacts(None)
+            return replace(message, stale_list=await self._answers_old_list(message)), Facts()
+        spec = BY_NAME.get(said.name) if isinstance(said, Command) else None
+        if spec is not None and spec.name in ("context", "load") and room:
+            return message, await self._facts(room, spec.name)
+        return message, Facts()
+
+    async def _room(self, room_id: str) -> dict[str, Any] | None:
+        stored = await self._ledger.store.get("rooms", room_key(room_id))
+        return stored.body if stored is not None else None
 
     async def _answers_old_list(self, message: Message) -> bool:
         """Whether what a bare number answers is one of our lists that is not open any more."""
         if message.reply_to is not None:
-            dialog = self._ledger.memory.dialogs.get(message.room_id)
-            if dialog is not None and dialog[0].list_event_id == message.reply_to:
-                return False
-            event = await self._rooms.event(message.room_id, message.reply_to)
-        else:
-            event = await self._rooms.message_before(message.room_id, message.event_id)
-        if event is None or event.get("sender") != self._me:
-            return False
-        content = event.get("content")
-        return isinstance(content, dict) and DIALOG in content
+            return await self._is_closed(message.room_id, message.reply_to)
+        before = await self._rooms.message_before(message.room_id, message.event_id)
+        return self._is_question(before)
 
-    async def _context(self, message: Message) -> ContextFacts:
-        stored = await self._ledger.store.get("rooms", room_key(message.room_id))
-        if stored is None or stored.body["state"] not in ("bound", "cleared"):
-            return ContextFacts(None)
-        if stored.body["matrix_user_id"] != message.sender:
-            return ContextFacts(None)
-        agent_id, chat = stored.body["agent_id"], stored.body["platform_chat_id"]
-        ref = ChatRef(self._ledger.world.installation_id, agent_id, chat, message.sender)
+    async def _is_closed(self, room_id: str, event_id: str) -> bool:
+        """Whether an event is a question or list of ours, and not the open one."""
+        dialog = self._ledger.memory.dialogs.get(room_id)
+        if dialog is not None and dialog[0].list_event_id == event_id:
+            return False
+        return self._is_question(await self._rooms.event(room_id, event_id))
+
+    def _is_question(self, event: dict[str, Any] | None) -> bool:
+        content = event.get("content") if event is not None else None
+        ours = event is not None and event.get("sender") == self._me
+        return ours and isinstance(content, dict) and DIALOG in content
+
+    async def _facts(self, room: dict[str, Any], command: str) -> Facts:
+        """What the platform says of a room's context, or of its owner's saves."""
+        if room["state"] not in ("bound", "cleared"):
+            return Facts()
+        agent_id, chat, owner = (
+            room[k] for k in ("agent_id", "platform_chat_id", "matrix_user_id")
+        )
+        ref = ChatRef(self._ledger.world.installation_id, agent_id, chat, owner)
         try:
             async with asyncio.timeout(ASK_LIMIT):
-                context = await self._directory.client_for(agent_id).describe_context(ref)
+                client = self._directory.client_for(agent_id)
+                if command == "load":
+                    return Facts(saves=tuple(await client.list_contexts(owner)))
+                return Facts(turns=(await client.describe_context(ref)).turns)
         except (AgentMissing, AdapterMissing, TimeoutError) as error:
-            return ContextFacts(None, str(error) or type(error).__name__)
+            return Facts(reason=str(error) or type(error).__name__)
         except CallFailed as error:
-            return ContextFacts(None, error.error.message)
-        return ContextFacts(context.turns)
+            return Facts(reason=error.error.message)
 
 
 async def _at_once(_room_id: str) -> None:

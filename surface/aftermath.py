@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from machines.effects import CreateRoom, Effect, JoinRoom, Notice, Placeholder
+from machines.effects import (
+    AnswerQuestion,
+    CreateRoom,
+    Effect,
+    JoinRoom,
+    LoadContext,
+    Notice,
+    Placeholder,
+    SaveContext,
+)
 from surface import onboarding
 from surface.case import Case
 
@@ -23,8 +32,8 @@ class Result:
     """The room it made."""
     encrypted: bool = False
     """Whether that room, or the one that was joined, is encrypted."""
-    direct: bool = False
-    """Whether the room that was joined holds nobody but the bot and its inviter."""
+    others: tuple[str, ...] = ()
+    """Who is in the room that was joined, besides the bot and its inviter."""
     display_name: str | None = None
     """What the person calls themselves, when that was asked on the way."""
     refused: str | None = None
@@ -39,7 +48,7 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
             onboarding.joined(
                 case,
                 effect,
-                direct=effect.direct or result.direct,
+                others=result.others,
                 encrypted=result.encrypted,
                 display_name=result.display_name,
             )
@@ -55,6 +64,21 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
             turn = case.turn(effect.turn_id)
             if turn is not None:
                 turn.take("placeholder_sent", placeholder_id=result.event_id)
+        case SaveContext(room_id=room, name=name, event_id=event):
+            if result.refused is None:
+                case.say(room, "saved", event, name=name)
+            else:
+                case.say(room, "save-failed", event, name=name, reason=result.reason)
+        case LoadContext(room_id=room, name=name, event_id=event, platform_chat_id=chat):
+            if result.refused is None:
+                case.say(room, "loaded", event, name=name, context=chat)
+                return
+            machine = case.room(room)
+            if machine.knows("load_failed"):
+                machine.take("load_failed", platform_chat_id=chat)
+            case.say(room, "load-failed", event, name=name, reason=result.reason)
+        case AnswerQuestion(room_id=room) if result.refused is not None:
+            case.say(room, "answer-not-taken", reason=result.reason)
         case Notice(dialog=True) if result.event_id is not None:
             dialog = case.dialog(effect.room_id)
             if dialog.knows("posted"):

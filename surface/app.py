@@ -22,6 +22,7 @@ from surface.actor import Actors
 from surface.case import World
 from surface.clock import SystemClock
 from surface.deeds import Deeds
+from surface.house import House
 from surface.ingest import Ingest
 from surface.ledger import Ledger
 from surface.login import DATABASE, MATRIX_STORE, first_login, login_hint, take_session
@@ -38,6 +39,7 @@ from surface.outbox import Outbox
 from surface.platform.directory import Directory
 from surface.reconcile.apply import reconcile
 from surface.timers import Timers
+from surface.turn_run import Runner
 from surface.turns import Turns
 
 log = structlog.get_logger()
@@ -178,8 +180,10 @@ async def _built(
             chat_idle=lambda chat: turns.chat_idle(chat),  # noqa: PLW0108 — made below
         )
         outbox = Outbox(ledger, deeds.perform)
-        turns = Turns(ledger, outbox, directory, rooms, settings.answers, points)
-        actors = Actors(ledger, rooms, crypto, directory, settings.access, session.user_id)
+        runner = Runner(ledger, outbox, directory, rooms, settings.answers, points)
+        turns = Turns(ledger, rooms, runner)
+        house = House(settings.access, settings.limits)
+        actors = Actors(ledger, rooms, crypto, directory, house, session.user_id)
         ingest = Ingest(ledger, rooms, session.user_id, actors.deliver, actors.hold, outbox.echoed)
         actors.on_settled, actors.joined = ingest.settled, outbox.joined
         sync = SyncLoop(api, crypto, ingest.keep, None)

@@ -22,7 +22,9 @@ from machines.chart import Chart
 from machines.dialog import Dialog
 from machines.effects import (
     AcceptTurn,
+    Amend,
     Answer,
+    AnswerQuestion,
     Effect,
     EndTurns,
     Fresh,
@@ -30,6 +32,7 @@ from machines.effects import (
     OfferAgents,
     Param,
     SetTopic,
+    StopTurn,
     Text,
 )
 from machines.room import Room
@@ -86,6 +89,7 @@ class Accepted:
 
     turn_id: str
     room_id: str
+    user_id: str
     order: str
     platform_chat_id: str
 
@@ -142,7 +146,7 @@ class Case:
     sender: str = ""
     _open: dict[tuple[Table, str], _Open] = field(default_factory=dict)
     _dialogs: dict[str, DialogMachine] = field(default_factory=dict)
-    _asked_anew: set[str] = field(default_factory=set)
+    _notes: list[Callable[[Memory], object]] = field(default_factory=list)
     _effects: list[Effect] = field(default_factory=list)
 
     # Documents
@@ -216,11 +220,23 @@ class Case:
             self._dialogs[room_id] = DialogMachine(copy.deepcopy(record), state, live=True)
         return self._dialogs[room_id]
 
+    def note_pace(self, user_id: str, sent: list[float]) -> None:
+        """When somebody has said something lately; taken over with the commit."""
+        self._notes.append(lambda memory: memory.pace.__setitem__(user_id, sent))
+
+    def note_warned(self, user_id: str, at: float) -> None:
+        """When somebody was told that they are too fast."""
+        self._notes.append(lambda memory: memory.warned.__setitem__(user_id, at))
+
+    def note_latest(self, room_id: str, event_id: str) -> None:
+        """What was said last in a room."""
+        self._notes.append(lambda memory: memory.latest.__setitem__(room_id, event_id))
+
     def asks_anew(self, user_id: str) -> bool:
         """True once per process for a person who has to choose though their room can talk."""
         if user_id in self.memory.asked_anew:
             return False
-        self._asked_anew.add(user_id)
+        self._notes.append(lambda memory: memory.asked_anew.add(user_id))
         return True
 
     # Effects
@@ -272,14 +288,17 @@ class Case:
                 case AcceptTurn():
                     self._accept(effect, out)
                 case EndTurns(room_id):
-                    self._end_turns(room_id)
+                    self._end_turns(room_id, running_only=False)
+                    self._collect()
+                case StopTurn(room_id):
+                    self._end_turns(room_id, running_only=True)
                     self._collect()
                 case OfferAgents(room_id, reply_to):
                     self._offer_agents(room_id, reply_to)
                     self._collect()
                 case _:
                     key = f"{self.cause}/{len(out.rows)}"
-                    boot = self.world.boot if isinstance(effect, Notice) and effect.dialog else None
+                    boot = self.world.boot if _dies_with_us(effect) else None
                     locale = self._locale_for(effect)
                     out.rows.append(Row(key, number(), effect, locale, boot))
         for (table, key), opened in self._open.items():
@@ -290,7 +309,8 @@ class Case:
 
     def take_over(self) -> None:
         """After the commit: let memory have what the decision did to the transient machines."""
-        self.memory.asked_anew |= self._asked_anew
+        for note in self._notes:
+            note(self.memory)
         for room_id, machine in self._dialogs.items():
             if machine.state == "idle":
                 self.memory.dialogs.pop(room_id, None)
@@ -328,7 +348,7 @@ class Case:
 
     def _locale_for(self, effect: Effect) -> str:
         """The language of the person whose room it is, or of whoever the decision is about."""
-        if not isinstance(effect, Notice | Answer | SetTopic):
+        if not isinstance(effect, Notice | Amend | Answer | SetTopic):
             return self.world.locale
         owner = self.room(effect.room_id).record.matrix_user_id or self.sender
         return self.locale_of(owner or None)
@@ -338,7 +358,7 @@ class Case:
             event_id=self.cause,
             room_id=effect.room_id,
             user_id=self.sender,
-            body=self.body,
+            body=self.body if effect.body is None else effect.body,
             agent_id=effect.agent_id,
             platform_chat_id="",
             order=self.order,
@@ -349,11 +369,26 @@ class Case:
         out.changes.append(Put("turns", self.cause, body, None))
         # A chat that is fresh in this very decision has no turns before this one to wait for.
         chat = effect.platform_chat_id if isinstance(effect.platform_chat_id, str) else ""
-        out.accepted.append(Accepted(self.cause, effect.room_id, self.order, chat))
+        out.accepted.append(Accepted(self.cause, effect.room_id, self.sender, self.order, chat))
 
-    def _end_turns(self, room_id: str) -> None:
+    def running_in(self, room_id: str) -> TurnMachine | None:
+        """The turn that runs in a room just now."""
+        for turn_id in self.memory.running:
+            turn = self.turn(turn_id)
+            if turn is not None and turn.record.room_id == room_id and not turn.ended:
+                return turn
+        return None
+
+    def history(self, room_id: str) -> list[dict[str, str]]:
+        """The last transitions of a room, oldest first."""
+        self.room(room_id)
+        return list(self._open[("rooms", room_key(room_id))].document.history)
+
+    def _end_turns(self, room_id: str, *, running_only: bool) -> None:
         for turn in self.turns_of(room_id):
             progress = self.memory.running.get(turn.record.event_id)
+            if running_only and progress is None:
+                continue
             text = progress.text if progress else ""
             turn.take("stop", body=text, ending=Text("turn-stopped"))
 
@@ -399,6 +434,13 @@ class Case:
         if table == "rooms":
             body["history"] = [*document.history, *steps][-HISTORY:]
         out.changes.append(Put(table, key, body, document.rev))
+
+
+def _dies_with_us(effect: Effect) -> bool:
+    """Whether an effect belongs to a dialog or a running turn of this process only."""
+    return isinstance(effect, Amend | AnswerQuestion) or (
+        isinstance(effect, Notice) and effect.dialog
+    )
 
 
 def encode_row(row: Row) -> Put:

@@ -15,19 +15,25 @@ import structlog
 from config import Registry
 from machines.effects import (
     AcceptTurn,
+    Amend,
     Answer,
+    AnswerQuestion,
     CreateRoom,
     DisconnectChat,
     EndTurns,
+    ForgetUser,
     InviteUser,
     JoinRoom,
     LeaveRoom,
     LinkChild,
+    LoadContext,
     Notice,
     OfferAgents,
     Placeholder,
     RenameRoom,
+    SaveContext,
     SetTopic,
+    StopTurn,
     Text,
     UnlinkChild,
 )
@@ -40,7 +46,7 @@ from surface.failpoints import Failpoints
 from surface.matrix.courier import Urgency
 from surface.matrix.media import Media
 from surface.matrix.rooms import DIALOG, SOURCE, NewRoom, Rooms
-from surface.platform.directory import AgentMissing, Directory
+from surface.platform.directory import AdapterMissing, AgentMissing, Directory
 from surface.platform.interface import CallFailed, ChatRef
 
 log = structlog.get_logger()
@@ -98,22 +104,25 @@ class Deeds:
             case SetTopic(room_id, agent_id):
                 topic = self._topic(row.locale, agent_id)
                 await self._rooms.put_state(room_id, "m.room.topic", "", {"topic": topic})
-            case Notice(room_id, text, reply_to, dialog):
-                content = render.notice(row.locale, text.key, _linked(text), reply_to)
-                if dialog:
-                    content[DIALOG] = row.boot
-                return await self._say(row, room_id, content, Urgency.NOTICE, "notice")
-            case Placeholder(room_id, _, body):
-                return await self._say(
-                    row, room_id, render.answer(body), Urgency.FINAL, "placeholder"
-                )
-            case Answer(room_id, _, body, edits, ending):
-                words = _with_ending(body, ending, row.locale)
-                return await self._answer(row, room_id, words, edits)
+            case Notice():
+                return await self._notice(row, row.effect)
+            case Amend(room_id, event_id, text):
+                content = render.notice(row.locale, text.key, _linked(text))
+                edit = render.edit(content, event_id)
+                return await self._say(row, room_id, edit, Urgency.NOTICE, "notice")
+            case Placeholder(room_id, _, body, thread, reply_to):
+                content = render.placed(render.answer(body), thread, reply_to)
+                return await self._say(row, room_id, content, Urgency.FINAL, "placeholder")
+            case Answer():
+                return await self._answer(row, row.effect)
             case DisconnectChat(agent_id, chat):
                 assert isinstance(chat, str)
                 await self._disconnect(row, agent_id, chat)
-            case OfferAgents() | AcceptTurn() | EndTurns():
+            case SaveContext() | LoadContext() | AnswerQuestion():
+                return await self._tell_platform(row, row.effect)
+            case ForgetUser(user_id):
+                await self._forget(row, user_id)
+            case OfferAgents() | AcceptTurn() | EndTurns() | StopTurn():
                 raise AssertionError(f"{row.effect} belongs to a decision, not to the outbox")
             case _:
                 assert_never(row.effect)
@@ -139,8 +148,20 @@ class Deeds:
         )
         return Result(event_id=event_id)
 
-    async def _answer(self, row: Row, room_id: str, words: str, edits: str | None) -> Result:
+    async def _notice(self, row: Row, notice: Notice) -> Result:
+        content = render.notice(row.locale, notice.text.key, _linked(notice.text), notice.reply_to)
+        if notice.dialog:
+            content[DIALOG] = row.boot
+        result = await self._say(row, notice.room_id, content, Urgency.NOTICE, "notice")
+        for tap in notice.taps if result.event_id else ():
+            # For convenience only: dropped when the homeserver limits us.
+            await self._rooms.react(notice.room_id, str(result.event_id), tap)
+        return result
+
+    async def _answer(self, row: Row, answer: Answer) -> Result:
         """The last words: one message, several, or a file when it would be too many."""
+        room_id, edits = answer.room_id, answer.edits
+        words = _with_ending(answer.body, answer.ending, row.locale)
         contents = render.parts(words, edits=edits)
         if len(contents) > MOST_PARTS:
             hint = texts.say(row.locale, "answer-as-file")
@@ -148,6 +169,9 @@ class Deeds:
             data, name = words.encode("utf-8", "replace"), "answer.md"
             file = await self._media.file_content(data, name, "text/markdown", encrypted=encrypted)
             contents = [*render.parts(hint, edits=edits), file]
+        if not edits:
+            contents[0] = render.placed(contents[0], answer.thread, answer.reply_to)
+        contents[1:] = [render.placed(part, answer.thread, None) for part in contents[1:]]
         for n, content in enumerate(contents[:-1]):
             part = replace(row, key=f"{row.key}.{n}")
             await self._say(part, room_id, content, Urgency.FINAL, "answer")
@@ -158,7 +182,7 @@ class Deeds:
         await self._rooms.join(room_id)
         return Result(
             encrypted=await self._rooms.is_encrypted(room_id),
-            direct=await self._rooms.nobody_else(room_id),
+            others=await self._rooms.others(room_id, inviter),
             display_name=await self._rooms.display_name(inviter),
         )
 
@@ -201,6 +225,39 @@ class Deeds:
         except (AgentMissing, CallFailed) as error:
             log.info("platform.disconnect_skipped", agent=agent_id, why=str(error))
         self._failpoints.hit("platform.disconnected")
+
+    async def _tell_platform(
+        self, row: Row, effect: SaveContext | LoadContext | AnswerQuestion
+    ) -> Result:
+        assert isinstance(effect.platform_chat_id, str)
+        chat = ChatRef(
+            self._installation_id, effect.agent_id, effect.platform_chat_id, effect.user_id
+        )
+        try:
+            client, request = self._directory.client_for(effect.agent_id), row.transaction
+            match effect:
+                case SaveContext(name=name):
+                    await self._chat_idle(effect.platform_chat_id)
+                    await client.save_context(chat, name, request_id=request)
+                case LoadContext(save_id=save):
+                    await client.load_context(chat, save, request_id=request)
+                case AnswerQuestion(question_id=question, accepted=accepted):
+                    await client.answer_confirmation(chat, question, accepted, request_id=request)
+        except (AgentMissing, AdapterMissing) as error:
+            return Result(refused="agent_missing", reason=str(error))
+        except CallFailed as error:
+            return Result(refused=error.error.code, reason=error.error.message)
+        self._failpoints.hit("platform.told")
+        return Result()
+
+    async def _forget(self, row: Row, user_id: str) -> None:
+        for agent in self._agents.agents:
+            try:
+                client = self._directory.client_for(agent.id)
+                await client.forget_user(user_id, request_id=row.transaction)
+            except (AgentMissing, AdapterMissing, CallFailed) as error:
+                log.error("platform.not_forgotten", agent=agent.id, user=user_id, why=str(error))
+        self._failpoints.hit("platform.forgotten")
 
     def _topic(self, locale: str, agent_id: str | None) -> str:
         agent = self._agents.get(agent_id) if agent_id else None

@@ -26,11 +26,19 @@ REQUESTS = (
     "placeholder",
     "answer",
     "preview",
+    "extra",
 )
 """Requests to the homeserver; `before` is before sending, `after` is the response received and not yet
 looked at: to what lies on disk, a lost response."""
 
-PLATFORM = ("platform.asked", "platform.streamed", "platform.done", "platform.disconnected")
+PLATFORM = (
+    "platform.asked",
+    "platform.streamed",
+    "platform.done",
+    "platform.disconnected",
+    "platform.told",
+    "platform.forgotten",
+)
 """Points of a turn: asked but nothing heard, some text heard, all heard and nothing committed."""
 
 POINTS: frozenset[str] = frozenset(

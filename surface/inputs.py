@@ -23,8 +23,51 @@ class Message:
     msgtype: str
     reply_to: str | None = None
     thread: str | None = None
+    sent: float = 0.0
+    """When, in seconds, by the homeserver's clock; for limits only."""
+    mentions: bool = False
+    """The bot is mentioned on purpose (spec: `m.mentions`), or by its full user id."""
+    answers_us: bool = False
+    """It is a reply to a message of the bot's; looked up where it matters."""
     stale_list: bool = False
     """It is a bare number, and answers a list of an earlier process of ours."""
+
+    @property
+    def addressed(self) -> bool:
+        """In company, only what is addressed to the bot is for it."""
+        return self.mentions or self.answers_us
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A person changed a message of theirs."""
+
+    room_id: str
+    sender: str
+    target: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """A message was taken back."""
+
+    room_id: str
+    sender: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """Somebody reacted to a message."""
+
+    event_id: str
+    room_id: str
+    sender: str
+    target: str
+    key: str
+    stale_question: bool = False
+    """What it reacts to is a question or list of the bot's that is not open any more."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +130,25 @@ class Ciphertext:
     sender: str
 
 
-Input: TypeAlias = Message | Invite | Membership | Removed | Named | Encrypted | Marked | Ciphertext
+Input: TypeAlias = (
+    Message
+    | Edit
+    | Redaction
+    | Reaction
+    | Invite
+    | Membership
+    | Removed
+    | Named
+    | Encrypted
+    | Marked
+    | Ciphertext
+)
 
 INTERESTING = frozenset(
     {
         "m.room.message",
+        "m.room.redaction",
+        "m.reaction",
         "m.room.encrypted",
         "m.room.member",
         "m.room.name",
@@ -124,7 +181,12 @@ def read(room_id: str, event: dict[str, Any], me: str) -> Input | None:
     sender = _text(event.get("sender"))
     match event.get("type"):
         case "m.room.message":
-            return _message(room_id, event, content)
+            return _message(room_id, event, content, me)
+        case "m.room.redaction":
+            target = content.get("redacts") or event.get("redacts")
+            return Redaction(room_id, sender, target) if isinstance(target, str) else None
+        case "m.reaction":
+            return _reaction(room_id, event, content)
         case "m.room.encrypted":
             return Ciphertext(_text(event.get("event_id")), room_id, sender)
         case "m.room.member":
@@ -154,14 +216,30 @@ def read_invite(room_id: str, invite_state: list[Any], me: str) -> Invite | None
     return None
 
 
-def _message(room_id: str, event: dict[str, Any], content: dict[str, Any]) -> Message | None:
+def _reaction(room_id: str, event: dict[str, Any], content: dict[str, Any]) -> Reaction | None:
+    relates = content.get("m.relates_to")
+    if not isinstance(relates, dict) or relates.get("rel_type") != "m.annotation":
+        return None
+    target, key = relates.get("event_id"), relates.get("key")
+    if not isinstance(target, str) or not isinstance(key, str):
+        return None
+    return Reaction(_text(event.get("event_id")), room_id, _text(event.get("sender")), target, key)
+
+
+def _message(
+    room_id: str, event: dict[str, Any], content: dict[str, Any], me: str
+) -> Message | Edit | None:
     body = content.get("body")
     if not isinstance(body, str):
         return None
     relates = content.get("m.relates_to")
     relates = relates if isinstance(relates, dict) else {}
     if relates.get("rel_type") == "m.replace":
-        return None
+        new, target = content.get("m.new_content"), relates.get("event_id")
+        words = new.get("body") if isinstance(new, dict) else None
+        if not isinstance(words, str) or not isinstance(target, str):
+            return None
+        return Edit(room_id, _text(event.get("sender")), target, words)
     reply = relates.get("m.in_reply_to")
     reply_to = reply.get("event_id") if isinstance(reply, dict) else None
     thread = relates.get("event_id") if relates.get("rel_type") == "m.thread" else None
@@ -175,7 +253,21 @@ def _message(room_id: str, event: dict[str, Any], content: dict[str, Any]) -> Me
         msgtype=_text(content.get("msgtype")),
         reply_to=reply_to if isinstance(reply_to, str) else None,
         thread=thread if isinstance(thread, str) else None,
+        sent=_seconds(event.get("origin_server_ts")),
+        mentions=_mentions(content, body, me),
     )
+
+
+def _mentions(content: dict[str, Any], body: str, me: str) -> bool:
+    mentions = content.get("m.mentions")
+    if isinstance(mentions, dict):
+        named = mentions.get("user_ids")
+        return isinstance(named, list) and me in named
+    return me in body
+
+
+def _seconds(stamp: Any) -> float:
+    return stamp / 1000 if isinstance(stamp, int) and 0 <= stamp < 2**53 else 0.0
 
 
 def _without_reply_fallback(body: str) -> str:

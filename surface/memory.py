@@ -29,5 +29,13 @@ class Memory:
     trays: dict[str, tuple[Tray, str]] = field(default_factory=dict)
     running: dict[str, Progress] = field(default_factory=dict)
     """By source event id."""
+    pace: dict[str, list[float]] = field(default_factory=dict)
+    """By person: when they said something within the last minute, by the homeserver's clock."""
+    warned: dict[str, float] = field(default_factory=dict)
+    """By person: when they were last told that they are too fast."""
+    waiting: dict[str, int] = field(default_factory=dict)
+    """By person: how many of their turns wait or run."""
+    latest: dict[str, str] = field(default_factory=dict)
+    """By room: the last message in it that is not ours."""
     asked_anew: set[str] = field(default_factory=set)
     """Persons who were asked to choose since the start though their room can talk."""

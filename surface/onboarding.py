@@ -6,8 +6,11 @@ created room mean, and the names that new rooms get.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from config import Access
-from machines.effects import JoinRoom, LeaveRoom
+from machines import RoomMachine, UserMachine
+from machines.effects import JoinRoom, LeaveRoom, Text
 from surface import texts
 from surface.case import Case
 from surface.inputs import Invite
@@ -26,14 +29,21 @@ def invited(case: Case, invite: Invite, access: Access) -> None:
 
 
 def joined(
-    case: Case, effect: JoinRoom, *, direct: bool, encrypted: bool, display_name: str | None
+    case: Case,
+    effect: JoinRoom,
+    *,
+    others: Sequence[str],
+    encrypted: bool,
+    display_name: str | None,
 ) -> None:
     """The bot is in a room it was invited to."""
     room = case.room(effect.room_id)
     if encrypted and not room.record.encrypted:
         room.take("observed_encrypted")
-    if not direct:
-        case.say(effect.room_id, "not-a-chat")
+    if not effect.direct and others:
+        if room.knows("contact"):
+            room.take("contact", inviter=effect.inviter, others=list(others))
+            ask_to_stay(case, effect.room_id)
         return
     if room.knows("greet"):
         room.take("greet", owner=effect.inviter)
@@ -43,6 +53,50 @@ def joined(
     if display_name:
         user.record.display_name = display_name[:NAME_LIMIT]
     meet(case, effect.inviter, home_room=effect.room_id)
+
+
+def ask_to_stay(case: Case, room_id: str) -> None:
+    """A room that the bot did not make: its inviter says whether the bot is to answer in it."""
+    case.dialog(room_id).take("ask", purpose="bind", text=Text("bind-question"))
+
+
+def stay(case: Case, room: RoomMachine) -> None:
+    """The inviter said yes: the room becomes a chat, where it is."""
+    owner = room.record.inviter
+    assert owner is not None
+    user = case.user(owner)
+    if not (room.knows("take_in") and user.knows("take_label")):
+        case.say(room.record.room_id, "bind-needs-space")
+        return
+    chat_id = f"C{user.record.next_chat_index}"
+    user.take("take_label")
+    agent_id = agent_for(case, user.record.selected_agent_id)
+    room.take(
+        "take_in",
+        owner=owner,
+        chat_id=chat_id,
+        name=room.record.display_name or chat_id,
+        others=list(room.record.others),
+        agent_id=agent_id,
+    )
+    agent = case.agent(agent_id)
+    if agent is not None:
+        case.say(room.record.room_id, "bind-done", chat=chat_id, agent=agent.name)
+
+
+def forget(case: Case, user: UserMachine, room_id: str) -> None:
+    """Delete what is kept about a person, and leave their rooms."""
+    person = user.record.user_id
+    rooms = [case.room(home) for home in user.record.home_rooms]
+    rooms += case.rooms_of(person)
+    here = case.room(room_id)
+    if here not in rooms:
+        rooms.append(here)
+    case.say(room_id, "forgotten")
+    for room in rooms:
+        if room.knows("forget"):
+            room.take("forget")
+    user.take("forget")
 
 
 def meet(case: Case, user_id: str, home_room: str) -> None:

@@ -19,19 +19,25 @@ import structlog
 
 from machines.effects import (
     AcceptTurn,
+    Amend,
     Answer,
+    AnswerQuestion,
     CreateRoom,
     DisconnectChat,
     EndTurns,
+    ForgetUser,
     InviteUser,
     JoinRoom,
     LeaveRoom,
     LinkChild,
+    LoadContext,
     Notice,
     OfferAgents,
     Placeholder,
     RenameRoom,
+    SaveContext,
     SetTopic,
+    StopTurn,
     UnlinkChild,
 )
 from store.store import Delete
@@ -51,13 +57,16 @@ def lane_of(row: Row) -> str:
     match row.effect:
         case CreateRoom(owner=owner):
             return f"create:{owner}"
-        case DisconnectChat(platform_chat_id=chat):
+        case DisconnectChat(platform_chat_id=chat) | LoadContext(platform_chat_id=chat):
             return f"chat:{chat}"
+        case SaveContext(room_id=room) | AnswerQuestion(room_id=room):
+            return f"platform:{room}"
+        case ForgetUser(user_id=user):
+            return f"forget:{user}"
         case LinkChild(space_id=space) | UnlinkChild(space_id=space):
             return f"space:{space}"
         case (
             JoinRoom(room_id=room)
-            | LeaveRoom(room_id=room)
             | InviteUser(room_id=room)
             | RenameRoom(room_id=room)
             | SetTopic(room_id=room)
@@ -66,6 +75,10 @@ def lane_of(row: Row) -> str:
         case (
             Notice(room_id=room)
             | Placeholder(room_id=room)
+            | Amend(room_id=room)
+            # After everything that is still to be said there.
+            | LeaveRoom(room_id=room)
+            | StopTurn(room_id=room)
             | Answer(room_id=room)
             | OfferAgents(room_id=room)
             | AcceptTurn(room_id=room)
@@ -122,6 +135,13 @@ class Outbox:
             return None
         future = self._waiters.setdefault(key, asyncio.get_running_loop().create_future())
         return await asyncio.shield(future)
+
+    async def seeded(self, platform_chat_id: str) -> None:
+        """Wait until nothing is being loaded into a platform chat."""
+        for row in list(self._rows.values()):
+            effect = row.effect
+            if isinstance(effect, LoadContext) and effect.platform_chat_id == platform_chat_id:
+                await self.settled(row.key)
 
     async def joined(self, room_id: str) -> None:
         """Wait until no invite of a room is being accepted: before that it means nothing to us."""

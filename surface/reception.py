@@ -1,24 +1,27 @@
 """What each input means: pure decisions, one for each kind of `Input`.
 
-Who may be heard is decided here too: in a room only its owner is, in no room are notices, so that two bots
-never keep each other talking.
+Who may be heard is decided here too. In a room only its owner is; in company (somebody else is in the room)
+the bot speaks only when spoken to, and only owner and admins command it. Notices are never heard, so that
+two bots never keep each other talking.
 """
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from config import Access
+from config import Limits
 from machines import RoomMachine, UserMachine
 from machines.effects import OfferAgents
-from surface import onboarding
+from surface import limits, onboarding
 from surface.case import Case
-from surface.commands import agents
+from surface.commands import answers
 from surface.commands.parse import Command, Number, Talk, parse
 from surface.commands.registry import dispatch
-from surface.commands.said import ContextFacts, Said
+from surface.commands.said import Facts, Said
+from surface.house import House
 from surface.inputs import (
     Ciphertext,
+    Edit,
     Encrypted,
     Input,
     Invite,
@@ -26,6 +29,8 @@ from surface.inputs import (
     Membership,
     Message,
     Named,
+    Reaction,
+    Redaction,
     Removed,
 )
 
@@ -33,13 +38,23 @@ WORDS = frozenset({"m.text", "m.emote"})
 FILES = frozenset({"m.image", "m.file", "m.audio", "m.video"})
 
 
-def receive(case: Case, event: Input, access: Access, facts: ContextFacts) -> None:
+def receive(case: Case, event: Input, house: House, facts: Facts) -> None:
     """Decide on one input."""
     match event:
         case Message():
-            _message(case, event, access, facts)
+            _message(case, event, house, facts)
+        case Edit(_, sender, target, body):
+            turn = case.turn(target)
+            if turn is not None and turn.record.user_id == sender and turn.knows("replace"):
+                turn.take("replace", body=body)
+        case Redaction(_, sender, target):
+            turn = case.turn(target)
+            if turn is not None and turn.record.user_id == sender and turn.knows("withdraw"):
+                turn.take("withdraw")
+        case Reaction():
+            _reaction(case, event, house)
         case Invite():
-            onboarding.invited(case, event, access)
+            onboarding.invited(case, event, house.access)
         case Membership():
             _membership(case, event)
         case Removed(room_id):
@@ -60,43 +75,85 @@ def receive(case: Case, event: Input, access: Access, facts: ContextFacts) -> No
             assert_never(event)
 
 
-def _message(case: Case, message: Message, access: Access, facts: ContextFacts) -> None:
-    room = case.room(message.room_id)
-    owner = room.record.matrix_user_id
-    if owner is None or message.sender != owner or not access.permits(owner):
+def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
+    case.note_latest(message.room_id, message.event_id)
+    room, said = case.room(message.room_id), parse(message.body)
+    if room.state == "unprovisioned" and room.record.inviter == message.sender:
+        _undecided(case, room, message, said, house)
         return
+    if not _heard(room, message, said, house):
+        return
+    owner = room.record.matrix_user_id
+    assert owner is not None
     user = case.user(owner)
-    if message.msgtype in FILES:
+    if message.msgtype in FILES and not limits.exceeded(case, message, room, house.limits):
         case.say(message.room_id, "files-unsupported", message.event_id)
     if message.msgtype not in WORDS or not message.body.strip():
         return
+    if limits.exceeded(case, message, room, house.limits):
+        return
     if room.state == "home" and user.state in ("unprovisioned", "departed"):
         onboarding.meet(case, owner, home_room=message.room_id)
-        if not isinstance(parse(message.body), Command):
+        if not isinstance(said, Command):
             return
     elif user.state == "departed":
         valid = case.agent(user.record.selected_agent_id) is not None
-        user.take("returned", **onboarding.intent(case, user.record.user_id), agent_valid=valid)
+        user.take("returned", **onboarding.intent(case, owner), agent_valid=valid)
     dialog = case.dialog(message.room_id)
-    match parse(message.body):
+    match said:
         case Command(name, arguments):
-            if dialog.knows("cancel"):
-                dialog.take("cancel")
-            dispatch(Said(case, room, user, message.event_id, arguments, facts), name)
+            if name not in answers.ANSWERS:
+                answers.withdraw(case, message.room_id, "cancel")
+            dispatch(Said(case, room, user, message.event_id, arguments, house, facts), name)
         case Number(value) if dialog.state == "choosing" and message.reply_to in (
             None,
             dialog.record.list_event_id,
         ):
-            _pick(case, room, user, message, value)
+            answers.pick(Said(case, room, user, message.event_id, "", house), value)
         case Number() if message.stale_list:
             case.say(message.room_id, "choice-stale", message.event_id)
         case Number() | Talk():
-            if dialog.knows("cancel"):
-                dialog.take("cancel")
-            _talk(case, room, user, message)
+            answers.withdraw(case, message.room_id, "cancel")
+            _talk(case, room, user, message, house.limits)
 
 
-def _talk(case: Case, room: RoomMachine, user: UserMachine, message: Message) -> None:
+def _undecided(
+    case: Case,
+    room: RoomMachine,
+    message: Message,
+    said: Command | Number | Talk,
+    house: House,
+) -> None:
+    """The inviter says something in a room of which nobody knows yet whether the bot is to stay."""
+    if not house.access.permits(message.sender):
+        return
+    answering = isinstance(said, Command) and said.name in answers.ANSWERS
+    if answering and case.dialog(message.room_id).state == "confirming":
+        user = case.user(message.sender)
+        assert isinstance(said, Command)
+        dispatch(Said(case, room, user, message.event_id, "", house), said.name)
+    elif message.addressed or isinstance(said, Command):
+        onboarding.ask_to_stay(case, message.room_id)
+
+
+def _heard(
+    room: RoomMachine, message: Message, said: Command | Number | Talk, house: House
+) -> bool:
+    """Whether a message is for the bot, and from somebody who may say it."""
+    owner = room.record.matrix_user_id
+    if owner is None or not house.access.permits(message.sender):
+        return False
+    by_owner = message.sender == owner
+    if isinstance(said, Command):
+        return by_owner or house.access.is_admin(message.sender)
+    if room.record.others:
+        return message.addressed and room.state != "home"
+    return by_owner
+
+
+def _talk(
+    case: Case, room: RoomMachine, user: UserMachine, message: Message, house: Limits
+) -> None:
     if room.state == "home":
         links = onboarding.chat_links(case, user.record.user_id)
         if user.state == "provisioning":
@@ -106,7 +163,7 @@ def _talk(case: Case, room: RoomMachine, user: UserMachine, message: Message) ->
         else:
             case.say(message.room_id, "home-guidance", message.event_id, chats=links)
         return
-    if not room.knows("talk"):
+    if not room.knows("talk") or limits.too_many_waiting(case, message, room, house):
         return
     room.take("talk", event_id=message.event_id)
     if user.state == "choosing" and room.state == "bound" and case.asks_anew(user.record.user_id):
@@ -114,12 +171,13 @@ def _talk(case: Case, room: RoomMachine, user: UserMachine, message: Message) ->
         case.want(OfferAgents(message.room_id))
 
 
-def _pick(case: Case, room: RoomMachine, user: UserMachine, message: Message, number: int) -> None:
-    dialog = case.dialog(message.room_id)
-    dialog.take("pick", number=number, event_id=message.event_id)
-    chosen = case.agent(dialog.record.outcome)
-    if dialog.state == "idle" and chosen is not None:
-        agents.choose(case, user, room, chosen, message.event_id)
+def _reaction(case: Case, reaction: Reaction, house: House) -> None:
+    room = case.room(reaction.room_id)
+    owner = room.record.matrix_user_id or room.record.inviter
+    if owner is None or reaction.sender != owner or not house.access.permits(owner):
+        return
+    said = Said(case, room, case.user(owner), reaction.event_id, "", house)
+    answers.tapped(said, reaction.target, reaction.key, stale=reaction.stale_question)
 
 
 def _membership(case: Case, change: Membership) -> None:
@@ -137,6 +195,12 @@ def _membership(case: Case, change: Membership) -> None:
         elif change.membership == "join" and room.state == "unbound":
             if room.record.agent_id is None:
                 room.take("observed_owner_joined")
+    elif room.knows("observed_others"):
+        others = [member for member in room.record.others if member != change.user_id]
+        if change.membership == "join":
+            others.append(change.user_id)
+        if others != room.record.others:
+            room.take("observed_others", others=others)
 
 
 def _removed(case: Case, room_id: str) -> None:

@@ -102,6 +102,17 @@ def answer(markdown: str) -> dict[str, Any]:
     return {"msgtype": "m.text", **formatted(markdown, markdown)}
 
 
+def placed(content: dict[str, Any], thread: str | None, reply_to: str | None) -> dict[str, Any]:
+    """The content in its place: in a thread, or as a reply (spec: threading, rich replies)."""
+    if thread:
+        fallback = {"m.in_reply_to": {"event_id": reply_to or thread}, "is_falling_back": True}
+        relates = {"rel_type": "m.thread", "event_id": thread, **fallback}
+        return {**content, "m.relates_to": relates}
+    if reply_to:
+        return {**content, "m.relates_to": {"m.in_reply_to": {"event_id": reply_to}}}
+    return content
+
+
 def parts(markdown: str, *, edits: str | None = None) -> list[dict[str, Any]]:
     """An agent's words as one message or several, each small enough; the first may be an edit."""
 

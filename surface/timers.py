@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from machines.dialog import Dialog
-from surface.case import Case
+from surface.commands.answers import withdraw
 from surface.ledger import Decided, Ledger
 
 
@@ -36,14 +36,9 @@ class Timers:
         del self._timers[room_id]
         task: asyncio.Task[object] = asyncio.create_task(
             self._ledger.decide(
-                f"expire/{room_id}", lambda case: _take_expire(case, room_id), point="input"
+                f"expire/{room_id}", lambda case: withdraw(case, room_id, "expire"), point="input"
             )
         )
         self._expiring.add(task)
         task.add_done_callback(self._expiring.discard)
 
-
-def _take_expire(case: Case, room_id: str) -> None:
-    dialog = case.dialog(room_id)
-    if dialog.knows("expire"):
-        dialog.take("expire")

@@ -1,11 +1,7 @@
-"""Runs turns: asks the agent, lets the answer grow in the room, commits the last words.
+"""Which turn runs when: one of a room at a time, in the order of their messages.
 
-One turn of a room at a time, in the order of their messages; rooms do not wait for each other. What is
-durable is in the turn's document and the outbox. How far a running turn has come is in memory only: after a
-crash it is asked again, and a platform that dedupes gives the same answer.
-
-Order of things in one turn: placeholder (committed, then sent), previews (never committed), last words
-(committed, with the end of the turn, then sent). No preview is under way when the last words are committed.
+Rooms do not wait for each other. What waits is on disk; a message that has to wait gets a sign, as far as the
+homeserver's limits allow. How one turn runs is in `turn_run.py`.
 """
 
 from __future__ import annotations
@@ -13,48 +9,29 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections import defaultdict
-from contextlib import aclosing
 
 import structlog
 
-from config import Answers
-from machines.effects import Text
-from machines.turn import Turn
-from store.documents import read
-from surface import render
-from surface.case import Accepted, Case
-from surface.failpoints import Failpoints
+from surface.case import Accepted
 from surface.ledger import Decided, Ledger
-from surface.matrix.rooms import SOURCE, Rooms
-from surface.memory import Progress
-from surface.outbox import Outbox
-from surface.platform.directory import AdapterMissing, AgentMissing, Directory
-from surface.platform.interface import CallFailed, Done, PlatformError, TextDelta, TurnRequest
+from surface.matrix.rooms import Rooms
+from surface.turn_run import Runner
 
 log = structlog.get_logger()
 
-THINKING = "…"
-"""What a placeholder shows before the agent's first words."""
+WAITS = "⏳"
+"""The reaction under a message that waits its turn."""
 
 
 class Turns:
     """All turns that wait or run."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        outbox: Outbox,
-        directory: Directory,
-        rooms: Rooms,
-        answers: Answers,
-        failpoints: Failpoints,
-    ) -> None:
-        self._ledger, self._outbox, self._directory = ledger, outbox, directory
-        self._rooms, self._answers, self._failpoints = rooms, answers, failpoints
+    def __init__(self, ledger: Ledger, rooms: Rooms, runner: Runner) -> None:
+        self._ledger, self._rooms, self._runner = ledger, rooms, runner
         self._waiting: dict[str, list[tuple[str, Accepted]]] = defaultdict(list)
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._ending: set[str] = set()
+        self._signs: dict[str, asyncio.Task[str | None]] = {}
         self._chats: dict[str, int] = defaultdict(int)
         self._chat_left = asyncio.Condition()
         self._taking = True
@@ -62,8 +39,10 @@ class Turns:
     async def start(self) -> None:
         """Take up the turns that the last process left."""
         for key, stored in await self._ledger.store.scan("turns"):
-            body = stored.body
-            self._add(Accepted(key, body["room_id"], body["order"], body["platform_chat_id"]))
+            room, user, order, chat = (
+                stored.body[k] for k in ("room_id", "user_id", "order", "platform_chat_id")
+            )
+            self._add(Accepted(key, room, user, order, chat))
 
     def on_decided(self, decided: Decided[object]) -> None:
         """Queue new turns, and stop those that a decision has ended."""
@@ -71,7 +50,7 @@ class Turns:
             self._add(accepted)
         for turn_id in decided.ended:
             task = self._running.get(turn_id)
-            if task is not None and turn_id not in self._ending:
+            if task is not None and not self._runner.is_ending(turn_id):
                 task.cancel()
 
     async def chat_idle(self, platform_chat_id: str) -> None:
@@ -85,185 +64,70 @@ class Turns:
         workers = list(self._workers.values())
         if workers:
             await asyncio.wait(workers, timeout=grace)
-        for worker in list(self._workers.values()):
-            worker.cancel()
-        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+        tasks = [*self._workers.values(), *self._signs.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _add(self, accepted: Accepted) -> None:
-        bisect.insort(
-            self._waiting[accepted.room_id], (accepted.order, accepted), key=lambda w: w[0]
-        )
+        room_id, waiting = accepted.room_id, self._ledger.memory.waiting
+        bisect.insort(self._waiting[room_id], (accepted.order, accepted), key=lambda w: w[0])
         self._chats[accepted.platform_chat_id] += 1
-        if accepted.room_id not in self._workers and self._taking:
-            worker = asyncio.create_task(
-                self._work(accepted.room_id), name=f"turns {accepted.room_id}"
-            )
-            self._workers[accepted.room_id] = worker
+        waiting[accepted.user_id] = waiting.get(accepted.user_id, 0) + 1
+        if room_id in self._workers:
+            sign = self._rooms.react(room_id, accepted.turn_id, WAITS)
+            self._signs[accepted.turn_id] = asyncio.create_task(sign)
+        elif self._taking:
+            worker = asyncio.create_task(self._work(room_id), name=f"turns {room_id}")
+            self._workers[room_id] = worker
 
     async def _work(self, room_id: str) -> None:
         waiting = self._waiting[room_id]
         try:
             while waiting and self._taking:
                 _, accepted = waiting.pop(0)
-                task = asyncio.create_task(
-                    self._run(accepted.turn_id), name=f"turn {accepted.turn_id}"
-                )
-                self._running[accepted.turn_id] = task
-                try:
-                    await asyncio.wait({task})
-                except asyncio.CancelledError:
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
-                    raise
-                finally:
-                    self._running.pop(accepted.turn_id, None)
-                    self._ledger.memory.running.pop(accepted.turn_id, None)
-                    self._ending.discard(accepted.turn_id)
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    log.error("turn.broke", turn=accepted.turn_id, exc_info=error)
-                await self._left(accepted.platform_chat_id)
+                await self._take_sign_away(accepted)
+                await self._one(accepted)
         finally:
             del self._workers[room_id]
             if not waiting:
                 self._waiting.pop(room_id, None)
 
-    async def _left(self, chat: str) -> None:
+    async def _one(self, accepted: Accepted) -> None:
+        turn_id = accepted.turn_id
+        task = asyncio.create_task(self._runner.run(turn_id), name=f"turn {turn_id}")
+        self._running[turn_id] = task
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        finally:
+            self._running.pop(turn_id, None)
+            self._runner.over(turn_id)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("turn.broke", turn=turn_id, exc_info=error)
+        await self._left(accepted)
+
+    async def _take_sign_away(self, accepted: Accepted) -> None:
+        sign = self._signs.pop(accepted.turn_id, None)
+        if sign is not None:
+            event_id = await sign
+            if event_id is not None:
+                await self._rooms.redact(accepted.room_id, event_id)
+
+    async def _left(self, accepted: Accepted) -> None:
+        waiting, user, chat = (
+            self._ledger.memory.waiting,
+            accepted.user_id,
+            accepted.platform_chat_id,
+        )
+        waiting[user] -= 1
+        if not waiting[user]:
+            del waiting[user]
         async with self._chat_left:
             self._chats[chat] -= 1
             if not self._chats[chat]:
                 del self._chats[chat]
                 self._chat_left.notify_all()
-
-    async def _run(self, turn_id: str) -> None:
-        stored = await self._ledger.store.get("turns", turn_id)
-        if stored is None:
-            return
-        turn = read("turns", turn_id, stored, Turn("", "", "", "", "", "", "")).record
-        progress = self._ledger.memory.running[turn_id] = Progress("waiting")
-        if turn.asked:
-            await self._end(turn_id, "fail", body="", ending=Text("turn-interrupted"))
-            return
-        if turn.placeholder_asked and turn.placeholder_id is None:
-            await self._outbox.settled(f"{turn_id}/placeholder/0")
-        finished = asyncio.Event()
-        growing = asyncio.create_task(self._grow(turn, progress, finished), name=f"grow {turn_id}")
-        try:
-            ending = await self._ask(turn, progress)
-        except BaseException:
-            growing.cancel()
-            await asyncio.gather(growing, return_exceptions=True)
-            raise
-        finished.set()
-        await growing
-        self._failpoints.hit("platform.done")
-        if ending is None:
-            await self._end(turn_id, "finish", body=progress.text)
-        else:
-            await self._end(turn_id, "fail", body=progress.text, ending=ending)
-
-    async def _ask(self, turn: Turn, progress: Progress) -> Text | None:
-        """Take the agent's answer in; returns why it is none, or not a whole one."""
-        try:
-            client = self._directory.client_for(turn.agent_id)
-        except (AgentMissing, AdapterMissing):
-            await self._decide(turn.event_id, "start")
-            return Text("turn-agent-gone", {"id": turn.agent_id})
-        await self._decide(turn.event_id, "start", repeatable=client.capabilities.dedupes)
-        request = TurnRequest(
-            message_id=turn.event_id,
-            installation_id=self._ledger.world.installation_id,
-            agent_id=turn.agent_id,
-            platform_chat_id=turn.platform_chat_id,
-            user_id=turn.user_id,
-            text=turn.body,
-        )
-        self._failpoints.hit("platform.asked")
-        try:
-            async with aclosing(client.turn(request)) as stream:
-                async for event in stream:
-                    match event:
-                        case TextDelta(text):
-                            if not progress.text:
-                                await self._decide(turn.event_id, "delta")
-                            progress.text += text
-                            self._failpoints.hit("platform.streamed")
-                        case PlatformError(_, message):
-                            return Text("turn-failed", {"reason": message})
-                        case Done():
-                            return None
-                        case _:
-                            log.info("turn.event_not_shown", kind=type(event).__name__)
-        except asyncio.CancelledError:
-            raise
-        except CallFailed as error:
-            return Text("turn-failed", {"reason": error.error.message})
-        except Exception as error:
-            # An adapter's bug must not take the room with it.
-            log.exception("turn.adapter_broke", agent=turn.agent_id)
-            return Text("turn-crashed", {"reason": type(error).__name__})
-        return Text("turn-crashed", {"reason": "the stream ended without an end"})
-
-    async def _grow(self, turn: Turn, progress: Progress, finished: asyncio.Event) -> None:
-        """Show the answer while it comes: a placeholder after a while, then edits of it."""
-        turn_id, shown = turn.event_id, ""
-        placeholder = await self._placeholder_id(turn_id)
-        if placeholder is None:
-            if turn.placeholder_asked:
-                return  # It was refused for good: there will be one message, at the end.
-            if await _soon(finished, self._answers.placeholder_after):
-                return
-            if self._rooms.limited:
-                return
-            shown = progress.text
-            await self._ledger.decide(
-                f"{turn_id}/placeholder",
-                lambda case: _take(case, turn_id, "place", body=shown or THINKING),
-                point="turn.placeholder",
-            )
-            await self._outbox.settled(f"{turn_id}/placeholder/0")
-            placeholder = await self._placeholder_id(turn_id)
-        attempt, count = self._ledger.world.boot, 0
-        stored = await self._ledger.store.get("rooms", f"matrix_room:{turn.room_id}")
-        while placeholder is not None and not await _soon(finished, self._answers.edit_every):
-            if progress.text == shown:
-                continue
-            text, count = progress.text, count + 1
-            content = render.parts(text, edits=placeholder)[0]
-            content[SOURCE] = f"preview-{turn_id}"
-            encrypted = bool(stored and stored.body["encrypted"])
-            transaction = f"p{attempt}-{count}-{turn_id}"
-            if await self._rooms.preview(turn.room_id, content, transaction, encrypted=encrypted):
-                shown = text
-
-    async def _placeholder_id(self, turn_id: str) -> str | None:
-        stored = await self._ledger.store.get("turns", turn_id)
-        return stored.body["placeholder_id"] if stored else None
-
-    async def _decide(self, turn_id: str, event: str, **details: object) -> None:
-        await self._ledger.decide(
-            f"{turn_id}/{event}", lambda case: _take(case, turn_id, event, **details), point="input"
-        )
-
-    async def _end(self, turn_id: str, event: str, **details: object) -> None:
-        self._ending.add(turn_id)
-        await self._ledger.decide(
-            f"{turn_id}/final",
-            lambda case: _take(case, turn_id, event, **details),
-            point="turn.final",
-        )
-
-
-def _take(case: Case, turn_id: str, event: str, **details: object) -> None:
-    turn = case.turn(turn_id)
-    if turn is not None and turn.knows(event):
-        turn.take(event, **details)
-
-
-async def _soon(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for the event, but not longer; say whether it came."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
-
+from machines.effects import Text
 from surface import texts
+from surface.commands.names import is_fine
 from surface.commands.said import Said
+from surface.limits import too_many_rooms
 from surface.onboarding import agent_for
 from surface.render import link
 
@@ -20,11 +21,14 @@ def new(said: Said) -> None:
     if not said.user.knows("new_chat"):
         said.reply("command-not-here", name="new", why=said.text("why-no-space"))
         return
+    if too_many_rooms(said.case, said.user, said.house.limits):
+        said.reply("limit-rooms", most=said.house.limits.rooms)
+        return
     name = said.arguments or texts.plain(
         said.user.record.locale, "chat-name", {"n": said.user.record.next_chat_index}
     )
-    if _name_is_fine(said, name):
-        said.user.take("new_chat", nonce=said.case.nonce(), name=name, asked_in=said.room_id)
+    if is_fine(said, name):
+        said.user.take("new_chat", nonce=said.case.nonce(), name=name, asked_in=said.room_id, event_id=said.event_id)
 
 
 def show(said: Said) -> None:
@@ -52,13 +56,18 @@ def rename(said: Said) -> None:
     """Give this chat another name."""
     if not said.arguments:
         said.reply("command-needs-name")
-    elif _name_is_fine(said, said.arguments):
+    elif is_fine(said, said.arguments):
         said.room.take("rename", name=said.arguments, event_id=said.event_id)
 
 
 def archive(said: Said) -> None:
-    """Take this chat out of the Space."""
-    said.room.take("archive", event_id=said.event_id)
+    """Ask before this chat is taken out of the Space."""
+    said.case.dialog(said.room_id).take(
+        "ask",
+        purpose="archive",
+        text=Text("archive-question", {"name": said.room.record.display_name or ""}),
+        event_id=said.event_id,
+    )
 
 
 def restore(said: Said) -> None:
@@ -83,15 +92,3 @@ def restore(said: Said) -> None:
         room.take("restore", agent_valid=valid)
         pill = link(room.record.room_id, room.record.display_name)
         said.reply("restored", chat=wanted, room=pill)
-
-
-def _name_is_fine(said: Said, name: str) -> bool:
-    if len(name) > NAME_LIMIT:
-        said.reply("name-too-long", max=NAME_LIMIT)
-        return False
-    visible = name.translate(dict.fromkeys(map(ord, JOINERS)))
-    categories = {unicodedata.category(char) for char in visible}
-    if not visible.strip() or categories & {"Cc", "Cf", "Cs", "Zl", "Zp"}:
-        said.reply("name-bad")
-        return False
-    return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rapidfuzz import fuzz, process
 
-from surface.commands import agents, chats, contexts
+from surface.commands import agents, answers, chats, contexts, person
 from surface.commands.help import show as show_help
 from surface.commands.said import Said
 from surface.commands.spec import Spec
@@ -24,8 +24,17 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("clear", "!clear", contexts.clear, "clear", aliases=("очистить",), takes=False),
     Spec("undo", "!undo", contexts.undo, "undo", takes=False),
     Spec("context", "!context", contexts.show, "clear", takes=False),
+    Spec("save", "!save [NAME]", contexts.save, "save"),
+    Spec("load", "!load [NAME or NUMBER]", contexts.load, "load"),
+    Spec("stop", "!stop", answers.stop, "save", aliases=("стоп",), takes=False),
+    Spec("retry", "!retry", answers.retry, takes=False),
+    Spec("yes", "!yes", answers.yes, aliases=("y", "да"), takes=False),
+    Spec("no", "!no", answers.no, aliases=("n", "нет"), takes=False),
     Spec("archive", "!archive", chats.archive, "archive", takes=False),
     Spec("restore", "!restore CHAT", chats.restore),
+    Spec("lang", "!lang LANGUAGE", person.lang, aliases=("язык",)),
+    Spec("why", "!why", lambda said: person.why(said, possible(said)), takes=False),
+    Spec("forget", "!forget", person.forget, takes=False),
 )
 
 BY_NAME = {name: spec for spec in COMMANDS for name in (spec.name, *spec.aliases)}
@@ -49,6 +58,11 @@ def dispatch(said: Said, name: str) -> None:
             said.reply("command-not-here", name=spec.name, why=said.why_not())
     else:
         spec.handler(said)
+
+
+def possible(said: Said) -> str:
+    """The commands that do something in this room now, as one writes them."""
+    return ", ".join(f"!{spec.name}" for spec in COMMANDS if spec.fits(said))
 
 
 def nearest(name: str) -> str | None:

@@ -8,15 +8,20 @@ from machines import RoomMachine, UserMachine
 from machines.effects import Param
 from surface import texts
 from surface.case import Case
+from surface.house import House
+from surface.platform.interface import SavedContext
 
 
 @dataclass(frozen=True)
-class ContextFacts:
-    """What the platform said of the room's context before the decision."""
+class Facts:
+    """What the platform said, before the decision, of what the command is about."""
 
-    turns: int | None
+    turns: int | None = None
+    """How much was said in the room's context."""
+    saves: tuple[SavedContext, ...] | None = None
+    """The person's saves with the room's agent, newest first."""
     reason: str = ""
-    """Why `turns` is not known."""
+    """Why what the command needs is not known."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Said:
     user: UserMachine
     event_id: str
     arguments: str
-    facts: ContextFacts = field(default_factory=lambda: ContextFacts(None))
+    house: House
+    facts: Facts = field(default_factory=Facts)
 
     @property
     def room_id(self) -> str:

@@ -95,6 +95,10 @@ class Crypto:
         source = dict(plain.source)
         if source.get("sender") != event.get("sender"):
             return None
+        # Spec: the relation stands in the clear part and may be missing from the encrypted one.
+        outer, inner = event.get("content"), source.get("content")
+        if isinstance(outer, dict) and isinstance(inner, dict) and "m.relates_to" in outer:
+            source["content"] = {**inner, "m.relates_to": outer["m.relates_to"]}
         return source
 
     async def encrypt(self, room_id: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:

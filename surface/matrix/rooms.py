@@ -10,8 +10,10 @@ Everything sent carries `lambda.surface.source`, the key of the effect it came f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Literal
 
 import structlog
@@ -27,6 +29,9 @@ MARKER = "lambda.surface.room"
 SOURCE = "lambda.surface.source"
 DIALOG = "lambda.surface.dialog"
 ENCRYPTION = {"algorithm": "m.megolm.v1.aes-sha2"}
+
+TYPING_MS = 30_000
+"""How long clients show the bot as typing unless told again."""
 
 HALF_MADE = 10.0
 """Seconds to give the homeserver for finishing a room that has no marker yet."""
@@ -44,6 +49,10 @@ class NewRoom:
     space_id: str | None = None
     chat_id: str | None = None
     encrypted: bool = False
+
+
+def _digest(*parts: str) -> str:
+    return blake2b("/".join(parts).encode(), digest_size=9).hexdigest()
 
 
 class Rooms:
@@ -202,10 +211,39 @@ class Rooms:
         """Whether the homeserver has encryption set for the room."""
         return await self.state(room_id, "m.room.encryption") is not None
 
-    async def nobody_else(self, room_id: str) -> bool:
-        """Whether at most two people are in the room: the bot and one more."""
+    async def others(self, room_id: str, besides: str) -> tuple[str, ...]:
+        """Who is in the room, apart from the bot and `besides`."""
         members = await self._api.request("GET", path("rooms", room_id, "joined_members"))
-        return len(members.get("joined") or {}) <= 2
+        joined = members.get("joined") or {}
+        return tuple(sorted(set(joined) - {self._user_id, besides}))
+
+    async def react(self, room_id: str, event_id: str, key: str) -> str | None:
+        """Put a reaction under a message, if it may go at once; returns its event id."""
+        relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
+        where = path("rooms", room_id, "send", "m.reaction", f"r{_digest(event_id, key)}")
+        body = {"m.relates_to": relates}
+        answer = await self._courier.try_now(
+            "message", lambda: self._do("extra", "PUT", where, body)
+        )
+        return str(answer["event_id"]) if answer else None
+
+    async def redact(self, room_id: str, event_id: str) -> None:
+        """Take one of the bot's own reactions back, if it may go at once."""
+        where = path("rooms", room_id, "redact", event_id, f"d{_digest(event_id)}")
+        await self._courier.try_now("message", lambda: self._do("extra", "PUT", where, {}))
+
+    async def typing(self, room_id: str, *, on: bool) -> None:
+        """Show or hide that the bot is typing; nobody minds if it does not work."""
+        where = path("rooms", room_id, "typing", self._user_id)
+        body = {"typing": True, "timeout": TYPING_MS} if on else {"typing": False}
+        with contextlib.suppress(MatrixError, Lost):
+            await self._do("extra", "PUT", where, body)
+
+    async def seen(self, room_id: str, event_id: str) -> None:
+        """Send the read receipt of a message; nobody minds if it does not work."""
+        where = path("rooms", room_id, "receipt", "m.read", event_id)
+        with contextlib.suppress(MatrixError, Lost):
+            await self._do("extra", "POST", where, {})
 
     async def display_name(self, user_id: str) -> str | None:
         """What somebody calls themselves; None if they don't, or nobody says."""

@@ -16,7 +16,6 @@ welcome =
     Accept the invitations, then just talk in the chat. Here, in this room, I take commands: say `!help`.
 home-guidance = This room is for commands only: say `!help`. To talk, go to one of your chats: { $chats }
 home-again = Here you can give commands too: say `!help`. Your chats: { $chats }
-not-a-chat = I answer in the rooms I made for you. Please invite me to a direct chat instead; this room stays as it is.
 still-provisioning = Your Space is being made, one moment please.
 onboarding-failed = I could not make your Space: { $reason }. Write anything here and I shall try again.
 come-back = I have invited you to your Space again.
@@ -85,11 +84,11 @@ context-unknown =
     - how much was said in it is not known: { $reason }
 
 ## Answers that failed
-turn-failed = The agent could not answer: { $reason }
+turn-failed = The agent could not answer: { $reason }. `!retry` asks again.
 turn-agent-gone = The agent `{ $id }` is not available any more. Say anything to choose another one.
 turn-stopped = Stopped.
-turn-crashed = The agent broke off: { $reason }
-turn-interrupted = The answer was cut off by a restart, and asking this agent again would do its work twice. Say it again if you want that.
+turn-crashed = The agent broke off: { $reason }. `!retry` asks again.
+turn-interrupted = The answer was cut off by a restart, and asking this agent again would do its work twice. `!retry` does that.
 answer-as-file = The answer is too long for the room; here it is as a file.
 
 ## Commands
@@ -129,3 +128,89 @@ cmd-undo = goes back to the context before `!clear`
 cmd-context = shows agent, context and how much was said in it
 cmd-archive = takes this chat out of your Space
 cmd-restore = brings an archived chat back
+cmd-save = saves this context under a name, to be loaded into any chat with this agent
+cmd-load = lists the saves of this agent, or loads one into a fresh context
+cmd-stop = ends the answer that is being written (or react with 🛑)
+cmd-retry = asks once more what could not be answered
+cmd-yes = confirms what was asked (or tap ✅)
+cmd-no = declines what was asked (or tap ❌)
+cmd-lang = sets the language I speak with you: en, ru
+cmd-why = says in which state this room is, how it got there and what is possible
+cmd-forget = deletes what is kept about you, and makes me leave your rooms
+
+## Saves
+saved = Saved as **{ $name }**. `!load` brings it into any chat with this agent.
+save-failed = **{ $name }** could not be saved: { $reason }
+saves-none = There are no saves of this agent yet. `!save NAME` makes one.
+saves-unknown = The saves cannot be listed now: { $reason }
+saves-choose =
+    Which save shall be loaded? Reply with a number, tap one, or say `!load NAME`.
+
+    { $list }
+save-line = { $n }. **{ $name }** · { $turns ->
+    [one] { $turns } message
+   *[other] { $turns } messages
+} · { $age }
+save-unknown = There is no save called { $name }. There are: { $known }.
+age-unknown = age unknown
+age-minutes = { $n ->
+    [0] just now
+    [one] { $n } minute ago
+   *[other] { $n } minutes ago
+}
+age-hours = { $n ->
+    [one] { $n } hour ago
+   *[other] { $n } hours ago
+}
+age-days = { $n ->
+    [one] { $n } day ago
+   *[other] { $n } days ago
+}
+loaded = Loaded **{ $name }** into the new context `{ $context }`. `!undo` goes back, as long as nothing is said in it.
+load-failed = **{ $name }** could not be loaded: { $reason }. The context is as it was.
+
+## Questions
+archive-question = Archive **{ $name }**? It leaves your Space, and `!restore` brings it back. `!yes` or `!no`.
+forget-question =
+    Shall I forget you? I delete all I keep about you (your rooms' bindings, your choices, your saves and the agents' memory of your chats) and leave your rooms. The rooms stay yours. What I cannot delete are the messages themselves: they are on the homeserver and in your clients.
+
+    `!yes` or `!no`.
+forgotten = Forgotten. I leave your rooms now; invite me again whenever you like.
+bind-question = Shall I answer in this room? I did not make it, so I ask you who invited me. `!yes` or `!no`.
+bind-done = I answer here from now on, as your chat { $chat }, with **{ $agent }**. With more than one person in the room I answer only when I am mentioned or replied to.
+bind-needs-space = Please invite me to a direct chat first: I need to give you a Space before I can answer here.
+agent-question =
+    { $prompt }
+
+    `!yes` or `!no`, or tap.
+answer-not-taken = Your answer did not reach the agent: { $reason }
+confirm-declined = All right, nothing was done.
+nothing-pending = Nothing is waiting for an answer.
+nothing-to-stop = Nothing is running that could be stopped.
+nothing-to-retry = Nothing has failed that could be asked again.
+dialog-expired = Nobody answered, so this question is closed.
+dialog-cancelled = Something else was said, so this question is closed.
+
+## Limits
+limit-per-minute = That is more than { $most } messages within a minute. I do not answer this one; please slow down.
+limit-waiting = { $most } of your messages wait for an answer already. I do not take this one; please wait for some answers.
+limit-rooms = You have { $most } chats, and more are not allowed here.
+
+## Language and orientation
+lang-which = Say `!lang` and one of: { $known }. Now it is { $now }.
+lang-set = I speak English with you from now on.
+why =
+    This room is **{ $state }**: { $meaning }
+
+    { $steps }
+
+    Possible now: { $possible }
+why-step = - { $at } UTC: { $event } ({ $was } → { $now })
+why-no-steps = - nothing has happened to it yet
+state-unprovisioned = it means nothing to me.
+state-home = here I take commands; nobody answers.
+state-unbound = no agent is chosen, so nobody answers.
+state-bound = what is said here goes to its agent.
+state-cleared = the context is fresh, and the one before can still be brought back.
+state-archived = it is out of the Space, and nobody answers.
+state-lost = I am not in it any more.

@@ -32,6 +32,7 @@ Details = Mapping[str, Any]
 ALICE = "@alice:localhost"
 SAID = {"event_id": "$said"}
 ADOPTED = {"owner": ALICE, "space_id": "!space", "chat_id": "C1", "name": "Chat 1"}
+TAKEN_IN = {"owner": ALICE, "chat_id": "C3", "name": "Team", "others": ["@bob:localhost"]}
 ASKED = {
     "nonce": "n2",
     "space_name": "Lambda — Alice",
@@ -66,14 +67,25 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
         "observed_agent_back": [{}],
         "observed_home_gone": [{"home_room": "!dm"}],
         "observed_counter": [{"next_chat_index": 7}],
+        "take_label": [{}],
+        "set_locale": [{"locale": "ru"}],
+        "forget": [{}],
     },
     RoomMachine: {
         "greet": [{"owner": ALICE}],
         "provision": [ADOPTED, {**ADOPTED, "agent_id": "echo"}],
+        "contact": [{"inviter": ALICE, "others": ["@bob:localhost"]}],
+        "take_in": [TAKEN_IN, {**TAKEN_IN, "agent_id": "echo"}],
         "talk": [SAID],
         "bind": [{"agent_id": "echo"}, {"agent_id": "researcher"}],
         "clear": [SAID],
         "undo": [SAID],
+        "save": [{"name": "s1", **SAID}],
+        "load": [{"save_id": "1", "name": "s1", **SAID}],
+        "load_failed": [{"platform_chat_id": "7"}, {"platform_chat_id": "another"}],
+        "turn_failed": [{"body": "what failed"}],
+        "retry": [{}],
+        "forget": [{}],
         "rename": [{"name": "Plans", **SAID}],
         "archive": [SAID],
         "restore": [{}, {"agent_valid": False}],
@@ -83,6 +95,7 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
         "observed_archived": [{}],
         "observed_unlinked": [{}],
         "observed_owner_joined": [{}],
+        "observed_others": [{"others": ["@bob:localhost"]}],
         "observed_agent_missing": [{}],
         "observed_agent_back": [{}],
         "observed_renamed": [{"name": "Renamed elsewhere"}],
@@ -91,6 +104,8 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
     TurnMachine: {
         "start": [{}, {"repeatable": False}],
         "delta": [{}],
+        "question_asked": [{}],
+        "question_over": [{}],
         "place": [{"body": "Once"}],
         "placeholder_sent": [{"placeholder_id": "$placeholder"}],
         "finish": [{"body": "Once upon a time."}],
@@ -165,6 +180,7 @@ RECORDS: Mapping[AnyChart, list[Callable[[], Any]]] = {
     RoomMachine: [
         room,
         lambda: room(previous_chat_id="6"),
+        lambda: room(failed_body="what failed"),
         lambda: room(agent_id=None, platform_chat_id=None),
     ],
     TurnMachine: [turn, lambda: turn(placeholder_asked=True, placeholder_id="$placeholder")],

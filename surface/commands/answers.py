@@ -1,0 +1,117 @@
+"""What a person answers to the bot: a choice, yes or no, a tapped reaction, stop.
+
+The dialog knows what was asked; here its outcome becomes what was asked for.
+"""
+
+from __future__ import annotations
+
+from machines.dialog import KEYCAPS, NO, YES
+from machines.effects import AnswerQuestion, StopTurn
+from surface import onboarding
+from surface.case import Case
+from surface.commands import agents, contexts
+from surface.commands.said import Said
+
+ANSWERS = frozenset({"yes", "no", "y", "n", "да", "нет"})
+"""Commands that answer a question instead of cancelling it."""
+STOP_SIGN = "🛑"
+
+
+def pick(said: Said, number: int) -> None:
+    """A number of the open list."""
+    dialog = said.case.dialog(said.room_id)
+    dialog.take("pick", number=number, event_id=said.event_id)
+    if dialog.state == "choosing":
+        return
+    chosen = dialog.record.outcome or ""
+    if dialog.record.purpose == "load":
+        contexts.load_save(said, chosen, dialog.record.labels[number - 1])
+    elif (agent := said.case.agent(chosen)) is not None:
+        agents.choose(said.case, said.user, said.room, agent, said.event_id)
+
+
+def yes(said: Said) -> None:
+    """`!yes`"""
+    _confirm(said, accepted=True)
+
+
+def no(said: Said) -> None:
+    """`!no`"""
+    _confirm(said, accepted=False)
+
+
+def tapped(said: Said, target: str, key: str, *, stale: bool) -> None:
+    """A reaction to one of the bot's messages."""
+    key = key.replace("\ufe0f", "")
+    dialog = said.case.dialog(said.room_id)
+    keycaps = [cap.replace("\ufe0f", "") for cap in KEYCAPS]
+    answers_it = target == dialog.record.list_event_id
+    if key == STOP_SIGN:
+        if said.case.running_in(said.room_id) is not None:
+            said.case.want(StopTurn(said.room_id))
+    elif key in keycaps and answers_it and dialog.state == "choosing":
+        pick(said, keycaps.index(key) + 1)
+    elif key in (YES, NO) and answers_it and dialog.state == "confirming":
+        _confirm(said, accepted=key == YES)
+    elif stale and not answers_it and (key in keycaps or key in (YES, NO)):
+        said.reply("nothing-pending")
+
+
+def stop(said: Said) -> None:
+    """`!stop`: end the running answer; what waits behind it goes on."""
+    if said.case.running_in(said.room_id) is None:
+        said.reply("nothing-to-stop")
+    else:
+        said.case.want(StopTurn(said.room_id))
+
+
+def retry(said: Said) -> None:
+    """`!retry`: ask once more what failed."""
+    if said.room.record.failed_body is None or not said.room.knows("retry"):
+        said.reply("nothing-to-retry")
+    else:
+        said.room.take("retry")
+
+
+def _confirm(said: Said, *, accepted: bool) -> None:
+    dialog = said.case.dialog(said.room_id)
+    if dialog.state != "confirming":
+        said.reply("nothing-pending")
+        return
+    purpose, subject = dialog.record.purpose, dialog.record.subject
+    dialog.take("yes" if accepted else "no")
+    if purpose == "agent_question":
+        if not _answer_agent(said.case, said.room_id, subject or "", accepted=accepted):
+            said.reply("nothing-pending")
+    elif not accepted:
+        said.reply("confirm-declined")
+    elif purpose == "archive" and said.room.knows("archive"):
+        said.room.take("archive", event_id=said.event_id)
+    elif purpose == "forget":
+        onboarding.forget(said.case, said.user, said.room_id)
+    elif purpose == "bind":
+        onboarding.stay(said.case, said.room)
+
+
+def withdraw(case: Case, room_id: str, event: str) -> None:
+    """Close a question that will not be answered (`cancel` or `expire`); to an agent that is a no."""
+    dialog = case.dialog(room_id)
+    if not dialog.knows(event):
+        return
+    purpose, question = dialog.record.purpose, dialog.record.subject or ""
+    dialog.take(event)
+    if purpose == "agent_question":
+        _answer_agent(case, room_id, question, accepted=False)
+
+
+def _answer_agent(case: Case, room_id: str, question: str, *, accepted: bool) -> bool:
+    """Hand the answer to the agent; False if it does not wait for one any more."""
+    turn = case.running_in(room_id)
+    if turn is None or not turn.knows("question_over"):
+        return False
+    turn.take("question_over")
+    r = turn.record
+    case.want(
+        AnswerQuestion(r.room_id, r.user_id, r.agent_id, r.platform_chat_id, question, accepted)
+    )
+    return True

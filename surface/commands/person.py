@@ -1,0 +1,53 @@
+"""`!lang`, `!why`, `!forget`: what concerns the person and their view of things."""
+
+from __future__ import annotations
+
+from machines.effects import Text
+from surface import texts
+from surface.commands.said import Said
+
+STEPS = 5
+"""Transitions that `!why` tells of."""
+
+
+def lang(said: Said) -> None:
+    """Choose the language the surface speaks."""
+    wanted = said.arguments.casefold()
+    if wanted not in texts.LOCALES:
+        said.reply("lang-which", known=", ".join(texts.LOCALES), now=said.user.record.locale)
+        return
+    said.user.take("set_locale", locale=wanted)
+    said.reply("lang-set")
+
+
+def why(said: Said, possible: str) -> None:
+    """This room's state, how it came there, and what is possible now.
+
+    Args:
+        possible: the commands that fit, as written.
+    """
+    steps = said.case.history(said.room_id)[-STEPS:]
+    lines = [
+        said.text(
+            "why-step",
+            at=step["at"][:19].replace("T", " "),
+            event=step["event"],
+            was=step["from"],
+            now=step["to"],
+        )
+        for step in steps
+    ] or [said.text("why-no-steps")]
+    said.reply(
+        "why",
+        state=said.room.state,
+        meaning=said.text(f"state-{said.room.state}"),
+        steps=texts.Markdown("\n".join(lines)),
+        possible=possible,
+    )
+
+
+def forget(said: Said) -> None:
+    """Ask before everything about the person is deleted."""
+    said.case.dialog(said.room_id).take(
+        "ask", purpose="forget", text=Text("forget-question"), event_id=said.event_id
+    )

@@ -1,0 +1,298 @@
+"""Runs one turn: asks the agent, lets the answer grow in the room, commits the last words.
+
+What is durable is in the turn's document and the outbox. How far a running turn has come is in memory only:
+after a crash it is asked again, and a platform that dedupes gives the same answer.
+
+Order of things: placeholder (committed, then sent), previews (never committed), last words (committed with
+the end of the turn, then sent). No preview is under way when the last words are committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import structlog
+
+from config import Answers
+from machines.effects import Text
+from machines.turn import Turn
+from store.documents import read, room_key
+from surface import render
+from surface.case import Case
+from surface.failpoints import Failpoints
+from surface.ledger import Ledger
+from surface.matrix.rooms import SOURCE, TYPING_MS, Rooms
+from surface.memory import Progress
+from surface.outbox import Outbox
+from surface.platform.directory import AdapterMissing, AgentMissing, Directory
+from surface.platform.interface import (
+    CallFailed,
+    ConfirmationAsked,
+    Done,
+    PlatformClient,
+    PlatformError,
+    TextDelta,
+    TurnRequest,
+)
+
+log = structlog.get_logger()
+
+THINKING = "…"
+"""What a placeholder shows before the agent's first words."""
+NOTICEABLE = 0.3
+"""Seconds after which a person would wonder: only then the bot shows that it types."""
+SLOWER = 1.25
+"""Each interval between edits is so much longer than the one before."""
+LONGEST = 10.0
+"""Seconds between edits at most."""
+
+
+class Runner:
+    """Runs turns, one call each."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        outbox: Outbox,
+        directory: Directory,
+        rooms: Rooms,
+        answers: Answers,
+        failpoints: Failpoints,
+    ) -> None:
+        self._ledger, self._outbox, self._directory = ledger, outbox, directory
+        self._rooms, self._answers, self._failpoints = rooms, answers, failpoints
+        self._ending: set[str] = set()
+        self._extras: set[asyncio.Task[None]] = set()
+
+    def is_ending(self, turn_id: str) -> bool:
+        """Whether a turn is committing its own last words."""
+        return turn_id in self._ending
+
+    def over(self, turn_id: str) -> None:
+        """Forget what memory holds of a turn."""
+        self._ending.discard(turn_id)
+        self._ledger.memory.running.pop(turn_id, None)
+
+    async def run(self, turn_id: str) -> None:
+        """Run a turn to its end; cancelled when a decision has ended it or the process stops."""
+        turn = await self._turn(turn_id)
+        if turn is None:
+            return
+        progress = self._ledger.memory.running[turn_id] = Progress("waiting")
+        if turn.asked:
+            await self._end(turn, "fail", body="", ending=Text("turn-interrupted"))
+            return
+        if turn.placeholder_asked and turn.placeholder_id is None:
+            await self._outbox.settled(f"{turn_id}/placeholder/0")
+        await self._outbox.seeded(turn.platform_chat_id)
+        finished = asyncio.Event()
+        growing = asyncio.create_task(self._grow(turn, progress, finished), name=f"grow {turn_id}")
+        life = asyncio.create_task(self._show_life(turn, finished), name=f"life {turn_id}")
+        self._extras.add(life)
+        life.add_done_callback(self._extras.discard)
+        try:
+            ending = await self._ask(turn, progress)
+            finished.set()
+            await growing
+        except BaseException:
+            finished.set()
+            growing.cancel()
+            await asyncio.gather(growing, return_exceptions=True)
+            raise
+        self._failpoints.hit("platform.done")
+        if ending is None:
+            await self._end(turn, "finish", body=progress.text)
+        else:
+            await self._end(turn, "fail", body=progress.text, ending=ending)
+
+    async def _ask(self, turn: Turn, progress: Progress) -> Text | None:
+        """Take the agent's answer in; returns why it is none, or not a whole one."""
+        try:
+            client = self._directory.client_for(turn.agent_id)
+        except (AgentMissing, AdapterMissing):
+            await self._decide(turn.event_id, "start")
+            return Text("turn-agent-gone", {"id": turn.agent_id})
+        await self._decide(turn.event_id, "start", repeatable=client.capabilities.dedupes)
+        # From here on an edit of the message comes too late; one that came just in time counts.
+        current = await self._turn(turn.event_id) or turn
+        request = TurnRequest(
+            message_id=turn.event_id,
+            installation_id=self._ledger.world.installation_id,
+            agent_id=turn.agent_id,
+            platform_chat_id=turn.platform_chat_id,
+            user_id=turn.user_id,
+            text=current.body,
+        )
+        self._failpoints.hit("platform.asked")
+        try:
+            return await self._listen(client, request, turn, progress)
+        except asyncio.CancelledError:
+            await self._cancel(client, request)
+            raise
+        except CallFailed as error:
+            return Text("turn-failed", {"reason": error.error.message.rstrip(".")})
+        except Exception as error:
+            # An adapter's bug must not take the room with it.
+            log.exception("turn.adapter_broke", agent=turn.agent_id)
+            return Text("turn-crashed", {"reason": type(error).__name__})
+
+    async def _listen(
+        self, client: PlatformClient, request: TurnRequest, turn: Turn, progress: Progress
+    ) -> Text | None:
+        async with aclosing(client.turn(request)) as stream:
+            async for event in stream:
+                match event:
+                    case TextDelta(text):
+                        if progress.state != "streaming":
+                            await self._decide(turn.event_id, "delta")
+                        progress.text += text
+                        self._failpoints.hit("platform.streamed")
+                    case ConfirmationAsked(question, prompt):
+                        await self._ledger.decide(
+                            f"{turn.event_id}/question/{question}",
+                            lambda case, q=question, p=prompt: _ask_person(case, turn, q, p),  # type: ignore[misc]
+                            point="input",
+                        )
+                    case PlatformError(_, message):
+                        return Text("turn-failed", {"reason": message.rstrip(".")})
+                    case Done():
+                        return None
+                    case _:
+                        log.info("turn.event_not_shown", kind=type(event).__name__)
+        return Text("turn-crashed", {"reason": "the stream ended without an end"})
+
+    async def _cancel(self, client: PlatformClient, request: TurnRequest) -> None:
+        """Somebody stopped the turn: let the platform stop working on it too."""
+        if request.message_id in self._ledger.memory.running:
+            return  # The process is stopping; the turn will be asked again.
+        try:
+            async with asyncio.timeout(5):
+                await client.cancel(
+                    request.chat, request.message_id, request_id=f"{request.message_id}/cancel"
+                )
+        except (CallFailed, TimeoutError) as error:
+            log.info("platform.cancel_failed", agent=request.agent_id, why=str(error))
+
+    async def _grow(self, turn: Turn, progress: Progress, finished: asyncio.Event) -> None:
+        """Show the answer while it comes: a placeholder after a while, then edits of it."""
+        placeholder, shown = turn.placeholder_id, ""
+        if placeholder is None:
+            if turn.placeholder_asked:
+                current = await self._turn(turn.event_id)
+                placeholder = current.placeholder_id if current else None
+                if placeholder is None:
+                    return  # It was refused for good: there will be one message, at the end.
+            elif (
+                await _soon(finished, self._answers.placeholder_after)
+                or self._rooms.limited
+                or self._answers.edits == 0
+            ):
+                return
+            else:
+                shown = progress.text
+                placeholder = await self._place(turn, shown)
+        stored = await self._ledger.store.get("rooms", room_key(turn.room_id))
+        encrypted = bool(stored and stored.body["encrypted"])
+        pause = self._answers.edit_every
+        for count in range(1, self._answers.edits):
+            if placeholder is None or await _soon(finished, pause):
+                return
+            pause = min(pause * SLOWER, max(LONGEST, self._answers.edit_every))
+            if progress.text == shown:
+                continue
+            text = progress.text
+            content = render.parts(text, edits=placeholder)[0]
+            content[SOURCE] = f"preview-{turn.event_id}"
+            transaction = f"p{self._ledger.world.boot}-{count}-{turn.event_id}"
+            if await self._rooms.preview(turn.room_id, content, transaction, encrypted=encrypted):
+                shown = text
+
+    async def _place(self, turn: Turn, shown: str) -> str | None:
+        """Commit and send the placeholder; returns its event id."""
+        reply_to = self._reply_to(turn)
+        await self._ledger.decide(
+            f"{turn.event_id}/placeholder",
+            lambda case: _take(
+                case, turn.event_id, "place", body=shown or THINKING, reply_to=reply_to
+            ),
+            point="turn.placeholder",
+        )
+        await self._outbox.settled(f"{turn.event_id}/placeholder/0")
+        current = await self._turn(turn.event_id)
+        return current.placeholder_id if current else None
+
+    async def _show_life(self, turn: Turn, finished: asyncio.Event) -> None:
+        """Read receipt and typing: that the message has been taken up, and is being worked on."""
+        quick = await _soon(finished, NOTICEABLE)
+        await self._rooms.seen(turn.room_id, turn.event_id)
+        if quick:
+            return
+        while not finished.is_set():
+            await self._rooms.typing(turn.room_id, on=True)
+            await _soon(finished, TYPING_MS / 1000 - 5)
+        await self._rooms.typing(turn.room_id, on=False)
+
+    def _reply_to(self, turn: Turn) -> str | None:
+        """The message itself, if others came after it: then it must be said what is answered."""
+        latest = self._ledger.memory.latest.get(turn.room_id, turn.event_id)
+        return turn.event_id if latest != turn.event_id else None
+
+    async def _turn(self, turn_id: str) -> Turn | None:
+        stored = await self._ledger.store.get("turns", turn_id)
+        if stored is None:
+            return None
+        return read("turns", turn_id, stored, Turn("", "", "", "", "", "", "")).record
+
+    async def _decide(self, turn_id: str, event: str, **details: object) -> None:
+        await self._ledger.decide(
+            f"{turn_id}/{event}", lambda case: _take(case, turn_id, event, **details), point="input"
+        )
+
+    async def _end(self, turn: Turn, event: str, **details: object) -> None:
+        self._ending.add(turn.event_id)
+        reply_to = self._reply_to(turn)
+        await self._ledger.decide(
+            f"{turn.event_id}/final",
+            lambda case: _last(case, turn, event, reply_to=reply_to, **details),
+            point="turn.final",
+        )
+
+
+def _take(case: Case, turn_id: str, event: str, **details: object) -> None:
+    turn = case.turn(turn_id)
+    if turn is not None and turn.knows(event):
+        turn.take(event, **details)
+
+
+def _last(case: Case, turn: Turn, event: str, **details: object) -> None:
+    """The turn's end; one that failed can be asked again, and a question of it is no longer open."""
+    room, dialog = case.room(turn.room_id), case.dialog(turn.room_id)
+    if event == "fail" and room.knows("turn_failed"):
+        room.take("turn_failed", body=turn.body)
+    if dialog.record.purpose == "agent_question" and dialog.knows("cancel"):
+        dialog.take("cancel")
+    _take(case, turn.event_id, event, **details)
+
+
+def _ask_person(case: Case, turn: Turn, question: str, prompt: str) -> None:
+    """The agent asks back: the person answers by `!yes`, `!no` or a tap."""
+    machine = case.turn(turn.event_id)
+    if machine is not None and machine.knows("question_asked"):
+        machine.take("question_asked")
+        case.dialog(turn.room_id).take(
+            "ask",
+            purpose="agent_question",
+            text=Text("agent-question", {"prompt": prompt[:2000]}),
+            subject=question,
+        )
+
+
+async def _soon(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event, but not longer; say whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
