@@ -65,12 +65,7 @@ def lane_of(row: Row) -> str:
             return f"forget:{user}"
         case LinkChild(space_id=space) | UnlinkChild(space_id=space):
             return f"space:{space}"
-        case (
-            JoinRoom(room_id=room)
-            | InviteUser(room_id=room)
-            | RenameRoom(room_id=room)
-            | SetTopic(room_id=room)
-        ):
+        case JoinRoom(room_id=room) | InviteUser(room_id=room):
             return f"room:{room}"
         case (
             Notice(room_id=room)
@@ -83,6 +78,9 @@ def lane_of(row: Row) -> str:
             | OfferAgents(room_id=room)
             | AcceptTurn(room_id=room)
             | EndTurns(room_id=room)
+            # State sent beside a message forks the room, and clients then show what was before.
+            | RenameRoom(room_id=room)
+            | SetTopic(room_id=room)
         ):
             return f"talk:{room}"
 
@@ -99,6 +97,8 @@ class Outbox:
         self._waiters: dict[str, asyncio.Future[Result]] = {}
         self._under_way: set[str] = set()
         self._open = False
+        self._closing = False
+        self._resting: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception that ends the process: a dead token, a store that is not usable."""
 
@@ -164,6 +164,9 @@ class Outbox:
 
     async def aclose(self, grace: float) -> None:
         """Give what runs `grace` seconds to finish; the rest is carried out by the next process."""
+        self._closing = True
+        for worker in self._resting:
+            worker.cancel()
         workers = list(self._workers.values())
         if workers:
             await asyncio.wait(workers, timeout=grace)
@@ -227,7 +230,19 @@ class Outbox:
                     hint="is the homeserver up? tried until it answers" if failures > 2 else None,
                 )
                 row = Row(row.key, row.seq, row.effect, row.locale, row.boot, fresh=False)
-                await asyncio.sleep(delay)
+                await self._rest(delay)
+
+    async def _rest(self, delay: float) -> None:
+        """Wait before another attempt; a stop does not wait for that."""
+        worker = asyncio.current_task()
+        assert worker is not None
+        if self._closing:
+            worker.cancel()
+        self._resting.add(worker)
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            self._resting.discard(worker)
 
     async def _settle(self, row: Row, result: Result) -> None:
         await self._ledger.decide(

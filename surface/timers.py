@@ -41,4 +41,3 @@ class Timers:
         )
         self._expiring.add(task)
         task.add_done_callback(self._expiring.discard)
-

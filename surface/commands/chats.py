@@ -28,7 +28,13 @@ def new(said: Said) -> None:
         said.user.record.locale, "chat-name", {"n": said.user.record.next_chat_index}
     )
     if is_fine(said, name):
-        said.user.take("new_chat", nonce=said.case.nonce(), name=name, asked_in=said.room_id, event_id=said.event_id)
+        said.user.take(
+            "new_chat",
+            nonce=said.case.nonce(),
+            name=name,
+            asked_in=said.room_id,
+            event_id=said.event_id,
+        )
 
 
 def show(said: Said) -> None:

@@ -121,8 +121,9 @@ async def _play(options: Options, script: Script | None, setting: Setting, out: 
     stage = GuestStage(setting, View(out, setting.guest), options.patience)
     try:
         await scripts.play(script, stage)
-    finally:
-        stage.close()
+    except scripts.ScriptError:
+        stage.show()
+        raise
     lines = sum(isinstance(step, scripts.Say) for step in script.steps)
     out.print(f"\n{script.name}: every one of {lines} lines was answered.", soft_wrap=True)
 

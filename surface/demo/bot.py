@@ -17,7 +17,6 @@ from store.lock import StateLock
 from store.store import StoreLocked
 from surface.demo.errors import DemoError
 from surface.demo.folder import Folder
-from surface.login import DATABASE
 
 _CHILD: Final = Path(__file__).with_name("bot_child.py")
 _READY: Final = b'"bot.ready"'
@@ -124,7 +123,7 @@ async def _await_earlier_one(folder: Folder) -> None:
     deadline = asyncio.get_running_loop().time() + STOP_SECONDS + 5
     while True:
         try:
-            StateLock.take((folder.state / DATABASE).with_suffix(".lock")).release()
+            StateLock.take(folder.database.with_suffix(".lock")).release()
             return
         except StoreLocked as error:
             if asyncio.get_running_loop().time() > deadline:

@@ -50,6 +50,11 @@ class Folder:
         return self.path / "state"
 
     @property
+    def database(self) -> Path:
+        """The bot's database; its lock lies beside it (as in `surface.login`, without nio)."""
+        return self.state / "lambda_matrix.db"
+
+    @property
     def config(self) -> Path:
         """The bot's settings."""
         return self.path / "surface.yaml"

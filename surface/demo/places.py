@@ -16,7 +16,6 @@ from store.documents import room_key
 from store.peek import peek
 from surface.demo.guest import Guest
 from surface.demo.rooms import Room
-from surface.login import DATABASE
 
 HOME = "home"
 
@@ -49,13 +48,13 @@ class Place:
         return " · ".join(part for part in (self.state, self.agent, context) if part)
 
 
-def places(guest: Guest, state_dir: Path, agents: Registry) -> list[Place]:
+def places(guest: Guest, database: Path, agents: Registry) -> list[Place]:
     """The rooms the guest can talk in: home first, then the chats in order.
 
     Raises:
         StoreError: the bot's database cannot be read.
     """
-    documents = peek(state_dir / DATABASE, "rooms")
+    documents = peek(database, "rooms")
     rooms = [room for room in guest.joined() if not room.is_space]
     return sorted((_place(room, documents, agents, guest.bot) for room in rooms), key=_order)
 

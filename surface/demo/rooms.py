@@ -13,10 +13,12 @@ from typing import Any
 
 from machines.effects import LeaveRoom
 from surface.case import Row
-from surface.matrix.rooms import MARKER, SOURCE
 
 Event = dict[str, Any]
 
+# As in `surface.matrix.rooms`, which would bring nio with it: a second of every start.
+MARKER = "lambda.surface.room"
+SOURCE = "lambda.surface.source"
 _PREVIEW = "preview-"
 
 
@@ -81,17 +83,19 @@ class Room:
         return not message.edited and message.source in self._placeholders()
 
     def answers(self, event_id: str, bot: str) -> list[Message]:
-        """The finished messages of the bot that answer one of ours, or that came after it unasked."""
+        """The finished messages of the bot that answer one of ours: the agent's last words on it, and
+        notices in reply to it; or notices that came after it unasked."""
         ids = list(self.messages)
         if event_id not in self.messages:
             return []
+        last_words = sent_for(f"{event_id}/final/0")
         later = (self.messages[other] for other in ids[ids.index(event_id) + 1 :])
         return [
             message
             for message in later
             if message.sender == bot
             and message.reply_to in (None, event_id)
-            and not self.growing(message)
+            and (message.kind == "m.notice" or message.source == last_words)
         ]
 
     def _placeholders(self) -> frozenset[str]:

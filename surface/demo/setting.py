@@ -44,7 +44,7 @@ class Setting:
 
     def places(self) -> list[Place]:
         """The guest's rooms as they are now."""
-        return places(self.guest, self.folder.state, self.agents)
+        return places(self.guest, self.folder.database, self.agents)
 
     def place(self, room_id: str) -> Place:
         """One of them, or one that the guest has left meanwhile."""

@@ -38,7 +38,7 @@ class GuestStage:
         self._room_id = setting.home
         self._said: dict[str, str] = {}
         self._headed: str | None = None
-        self._standing: dict[str, str] = {}
+        self._standing = ""
         self._shown = (
             set()
             if setting.first_time
@@ -47,7 +47,7 @@ class GuestStage:
 
     async def say(self, text: str) -> None:
         """See `script.Stage`."""
-        self._show()
+        self.show()
         room_id = self._room_id
         event_id = self._said[room_id] = await self._guest.send(room_id, text)
         answer = await self._until(
@@ -55,23 +55,23 @@ class GuestStage:
             f"`{_short(text)}` was not answered",
         )
         await self._follow_links(answer)
-        self._show()
+        self.show()
 
     async def go(self, name: str) -> None:
         """See `script.Stage`."""
-        self._show()
+        self.show()
         self._room_id = (await self._find(name)).room_id
-        self._show()
+        self.show()
 
     async def wait(self, text: str) -> None:
         """See `script.Stage`."""
-        self._show()
+        self.show()
         wanted = text.casefold()
         await self._until(
             lambda: any(wanted in message.body.casefold() for message in self._recent()),
             f"nobody said “{_short(text)}” in {self._here().title}",
         )
-        self._show()
+        self.show()
 
     async def label(self, name: str) -> str:
         """See `script.Stage`."""
@@ -80,9 +80,19 @@ class GuestStage:
             raise Unanswered(f"the room {place.title} has no label")
         return place.label
 
-    def close(self) -> None:
-        """Show what is there still."""
-        self._show()
+    def show(self) -> None:
+        """Print what is new in the current room, and what became of the room."""
+        place, room = self._here(), self._room()
+        if self._headed != self._room_id:
+            self._headed, self._standing = self._room_id, place.standing
+            self._view.heading(place)
+        for message in room.messages.values():
+            if message.event_id not in self._shown and not room.growing(message):
+                self._shown.add(message.event_id)
+                self._view.message(message, place)
+        if self._standing != place.standing:
+            self._standing = place.standing
+            self._view.remark(f"→ {place.standing}")
 
     def _here(self) -> Place:
         return self._setting.place(self._room_id)
@@ -132,21 +142,6 @@ class GuestStage:
     def _is_settled(self, room_id: str) -> bool:
         room = self._guest.rooms.get(room_id)
         return room is not None and room.membership != "invite"
-
-    def _show(self) -> None:
-        """Print what is new in the current room, and what became of the room."""
-        place, room = self._here(), self._room()
-        if self._headed != self._room_id:
-            self._headed = self._room_id
-            self._view.heading(place)
-            self._standing[self._room_id] = place.standing
-        for message in room.messages.values():
-            if message.event_id not in self._shown and not room.growing(message):
-                self._shown.add(message.event_id)
-                self._view.message(message, place)
-        if self._standing[self._room_id] != place.standing:
-            self._standing[self._room_id] = place.standing
-            self._view.remark(f"→ {place.standing}")
 
 
 def _short(text: str) -> str:

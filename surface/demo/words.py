@@ -131,7 +131,8 @@ class _Reader(HTMLParser):
         plain = self._text.plain
         if not plain.strip() or plain.endswith("• ") or re.search(r"(^|\n) *\d+\. $", plain):
             return
-        self._text.right_crop(len(plain) - len(plain.rstrip(" ")))
-        plain = self._text.plain
+        if loose := len(plain) - len(plain.rstrip(" ")):
+            self._text.right_crop(loose)
+            plain = self._text.plain
         there = len(plain) - len(plain.rstrip("\n"))
         self._text.append("\n" * max(0, lines - there))

@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
 import structlog
-from aiohttp import ClientError
 from nio import AsyncClient, MegolmEvent, SyncResponse
 from nio.events.misc import BadEvent, UnknownBadEvent
 from nio.exceptions import EncryptionError, LocalProtocolError
-from nio.responses import ErrorResponse
+from nio.responses import (
+    ErrorResponse,
+    KeysClaimResponse,
+    KeysQueryResponse,
+    KeysUploadResponse,
+    Response,
+    ToDeviceResponse,
+)
 from nio.rooms import MatrixRoom
 
 from surface.matrix.api import Api, Lost, MatrixError, path
 
 log = structlog.get_logger()
-
-SHARE_LIMIT = 60.0
-"""Seconds that sharing a group session may take before it is given up and tried again later."""
-
-_BROKEN = (TimeoutError, ClientError, OSError, LocalProtocolError, ValueError)
-"""What nio's own requests raise when there is no usable answer (`ValueError`: one that is not UTF-8)."""
 
 
 class Crypto:
@@ -58,17 +58,16 @@ class Crypto:
 
     async def housekeeping(self) -> None:
         """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync."""
-        client = self._client
-        olm = client.olm
+        client, olm = self._client, self._client.olm
         if olm is None:
             return
         steps: tuple[tuple[bool, Callable[[], Awaitable[None]]], ...] = (
             (bool(olm.outgoing_to_device_messages), self._send_waiting),
-            (client.should_upload_keys, lambda: self._within(client.keys_upload())),
-            (client.should_query_keys, lambda: self._within(client.keys_query())),
+            (client.should_upload_keys, self._upload),
+            (client.should_query_keys, self._query),
             (
                 client.should_claim_keys,
-                lambda: self._within(client.keys_claim(client.get_users_for_key_claiming())),
+                lambda: self._claim(client.get_users_for_key_claiming()),
             ),
         )
         for needed, step in steps:
@@ -136,7 +135,7 @@ class Crypto:
             assert self._client.olm is not None
             self._client.olm.update_tracked_users(room)
         if self._client.should_query_keys:
-            await self._within(self._client.keys_query())
+            await self._query()
         return room
 
     async def _share(self, room: MatrixRoom) -> None:
@@ -149,7 +148,7 @@ class Crypto:
         assert olm is not None
         missing = self._client.get_missing_sessions(room_id)
         if missing:
-            await self._within(self._client.keys_claim(missing))
+            await self._claim(missing)
         # What was given is remembered, so that a repetition goes on with the rest.
         for given, messages in olm.share_group_session_parallel(
             room_id, list(room.users), ignore_unverified_devices=True
@@ -165,17 +164,33 @@ class Crypto:
         for message in list(olm.outgoing_to_device_messages):
             where = path("sendToDevice", message.type, uuid4().hex)
             await self._api.request("PUT", where, message.as_dict())
-            olm.mark_to_device_message_as_sent(message)
+            await self._client.receive_response(ToDeviceResponse(message))
 
-    @staticmethod
-    async def _within(work: Awaitable[object]) -> None:
+    async def _upload(self) -> None:
+        assert self._client.olm is not None
+        await self._exchange("upload", self._client.olm.share_keys(), KeysUploadResponse)
+
+    async def _query(self) -> None:
+        body: dict[str, Any] = {"device_keys": {u: [] for u in self._client.users_for_key_query}}
+        await self._exchange("query", body, KeysQueryResponse)
+
+    async def _claim(self, wanted: Mapping[str, Iterable[str]]) -> None:
+        keys = {user: dict.fromkeys(ids, "signed_curve25519") for user, ids in wanted.items()}
+        await self._exchange("claim", {"one_time_keys": keys}, KeysClaimResponse)
+
+    async def _exchange(self, what: str, body: dict[str, Any], kind: type[Response]) -> None:
+        """One request about keys, whose answer nio gets only if it is one.
+
+        Not by nio's own methods: they repeat themselves, and break on some answers that are none.
+        """
+        answer = await self._api.request("POST", path("keys", what), body)
         try:
-            async with asyncio.timeout(SHARE_LIMIT):
-                answer = await work
-        except (*_BROKEN, EncryptionError) as error:
-            raise Lost(f"keys could not be exchanged: {error!r}") from error
-        if isinstance(answer, ErrorResponse):
-            raise Lost(f"keys could not be exchanged: {answer}")
+            response = kind.from_dict(answer)  # type: ignore[attr-defined]
+        except TypeError as error:
+            raise Lost(f"the answer about keys cannot be understood: {error}") from error
+        if isinstance(response, ErrorResponse):
+            raise Lost(f"the answer about keys cannot be understood: {response}")
+        await self._client.receive_response(response)
 
 
 def _for_nio(raw: dict[str, Any]) -> dict[str, Any]:

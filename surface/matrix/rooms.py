@@ -192,8 +192,9 @@ class Rooms:
         await self.put_state(room_id, "m.space.parent", space_id, {})
 
     async def put_state(self, room_id: str, kind: str, key: str, content: dict[str, Any]) -> None:
-        """Set a state event, unless it is so already."""
-        if await self.state(room_id, kind, key) == content:
+        """Set a state event, unless it is so already: homeservers and clients may have added to it."""
+        now = await self.state(room_id, kind, key)
+        if now == content or (content and now is not None and content.items() <= now.items()):
             return
         where = path("rooms", room_id, "state", kind, key)
         await self._carry("state", "state", "PUT", where, content)

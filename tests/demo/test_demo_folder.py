@@ -10,6 +10,7 @@ import pytest
 from surface import demo
 from surface.demo.errors import DemoError
 from surface.demo.folder import claimed
+from surface.login import DATABASE
 
 
 def test_a_folder_keeps_its_passwords_for_its_owner_only(tmp_path: Path) -> None:
@@ -19,6 +20,11 @@ def test_a_folder_keeps_its_passwords_for_its_owner_only(tmp_path: Path) -> None
         assert second == first
     assert (tmp_path / "demo").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "demo" / "demo.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_demo_looks_into_the_bots_own_database(tmp_path: Path) -> None:
+    with claimed(tmp_path, fresh=False) as folder:
+        assert folder.database == folder.state / DATABASE
 
 
 def test_a_folder_has_one_demo_at_a_time(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from surface.demo import rooms as demo_rooms
 from surface.demo.places import Place, find
-from surface.demo.rooms import Room, sent_for
-from surface.matrix.rooms import SOURCE
+from surface.demo.rooms import SOURCE, Room, sent_for
+from surface.matrix import rooms as bot_rooms
 
 BOT, YOU = "@lambda:localhost", "@you:localhost"
 
@@ -31,6 +32,10 @@ def room(*events: dict[str, Any]) -> Room:
     made = Room("!r")
     made.take(events, bot=BOT)
     return made
+
+
+def test_guest_and_bot_mean_the_same_events() -> None:
+    assert demo_rooms.MARKER == bot_rooms.MARKER and demo_rooms.SOURCE == bot_rooms.SOURCE
 
 
 def test_an_answer_grows_until_its_last_words() -> None:
@@ -59,6 +64,12 @@ def test_an_answer_to_something_else_is_none() -> None:
     )
     assert [message.event_id for message in here.answers("$q1", BOT)] == ["$a1"]
     assert here.answers("$q2", BOT) == [] and here.answers("$q3", BOT) == []
+
+
+def test_the_late_answer_to_an_earlier_message_is_not_taken_for_ours() -> None:
+    late = said("$a1", "first", **{SOURCE: sent_for("$q1/final/0")})
+    here = room(said("$q1", "first", YOU), said("$q2", "second", YOU), late)
+    assert here.answers("$q2", BOT) == []
 
 
 def test_nobody_edits_other_peoples_words() -> None:

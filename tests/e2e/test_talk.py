@@ -44,16 +44,16 @@ def replaces(event: Event) -> str | None:
 
 
 async def test_a_quick_answer_is_one_message(desk: Desk, mode: str) -> None:
-    answer = await desk.say(desk.chat, "Hello *there* <b>you</b>")
+    answer = await desk.say(desk.chat, "Hello *there* <b>you</b> <script>x")
 
-    assert answer.body == "Hello *there* <b>you</b>"
-    assert answer.formatted == "<p>Hello <em>there</em> &lt;b&gt;you&lt;/b&gt;</p>"
+    assert answer.body == "Hello *there* <b>you</b> <script>x"
+    assert answer.formatted == "<p>Hello <em>there</em> <b>you</b> &lt;script&gt;x</p>"
     assert answer.content["m.mentions"] == {}
     assert answer.encrypted == (mode == "encrypted")
     # What follows is answered after it: nothing else came of the first.
     await desk.say(desk.chat, "and again")
     said = [e["content"]["body"] for e in raw_from(desk, desk.chat, desk.bot.user_id)]
-    assert said == ["Hello *there* <b>you</b>", "and again"]
+    assert said == ["Hello *there* <b>you</b> <script>x", "and again"]
     assert [m.body for m in await desk.person.history(desk.chat, desk.bot.user_id)] == said
     assert not desk.bot.documents("turns")
 

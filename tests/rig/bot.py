@@ -84,7 +84,7 @@ class Bot:
         self._run_starts_at = 0
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         self._lock = threading.Lock()
-        self._ended = True
+        self._ended, self._asked_to_stop = True, False
 
     @classmethod
     async def register(cls, homeserver: Homeserver, root: Path, **options: Any) -> Self:
@@ -109,7 +109,7 @@ class Bot:
         if failpoint is not None:
             env["SURFACE_FAILPOINT"] = failpoint
         self._join_reader()
-        self._ended, self.returncode = False, None
+        self._ended, self._asked_to_stop, self.returncode = False, False, None
         with self._lock:
             self._run_starts_at = len(self._lines)
         self._process = subprocess.Popen(
@@ -139,13 +139,13 @@ class Bot:
         Raises:
             AssertionError: it took too long, or its exit code was not 0; with its log.
         """
-        self.signal(signal.SIGTERM)
+        self.ask_to_stop()
         code = await self.died(timeout=timeout)
         assert code == 0, self._said(f"{self.user_id} ended with {code} after SIGTERM")
 
     def halt(self, *, timeout: float = 30.0) -> None:
         """`stop` for callers without an event loop."""
-        self.signal(signal.SIGTERM)
+        self.ask_to_stop()
         assert self._process is not None
         try:
             self._process.wait(timeout)
@@ -155,6 +155,12 @@ class Bot:
         self._join_reader()
         code = self.returncode
         assert code == 0, self._said(f"{self.user_id} ended with {code} after SIGTERM")
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, once: a second one might meet a process that is past heeding it."""
+        if not self._asked_to_stop:
+            self._asked_to_stop = True
+            self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it at once, as a power cut would; returns when it is gone. Harmless if it is."""

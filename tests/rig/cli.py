@@ -6,6 +6,7 @@ insists on exit code 1, no traceback and a single `error:`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -21,6 +22,26 @@ AGENTS: Mapping[str, Any] = {
 }
 NOWHERE = "http://127.0.0.1:9"
 """A homeserver that is not there: nobody listens on the discard port."""
+
+
+def run(*words: str, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `surface …`, without a terminal and with no settings but those given."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SURFACE_")}
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "surface", *words],
+        cwd=cwd,
+        env={**clean, "PYTHONPATH": str(PROJECT), **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def surface(*words: str) -> subprocess.CompletedProcess[str]:
+    """`run` in the project's directory."""
+    return await asyncio.to_thread(run, *words, cwd=PROJECT, env={})
 
 
 class Installation:
@@ -47,18 +68,9 @@ class Installation:
         (self.root / "surface.yaml").write_text(json.dumps(self.settings))
         (self.root / "agents.yaml").write_text(json.dumps(agents))
 
-    def surface(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run `surface …` in the directory, without a terminal."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("SURFACE_")}
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "surface", *words],
-            cwd=self.root,
-            env=clean | {"PYTHONPATH": str(PROJECT)} | self.env,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+    def surface(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `surface …` in the directory."""
+        return run(*words, cwd=self.root, env=self.env)
 
     def complaint(self, *words: str) -> str:
         """The one complaint of a command that fails."""

@@ -144,6 +144,9 @@ async def make_bot(homeserver: Homeserver, fast_root: Path) -> AsyncIterator[Mak
     finally:
         for bot, _ in made:
             bot.kill()
+            shutil.copy(bot.root / "bot.log", "/tmp/lastbot.log") if (
+                bot.root / "bot.log"
+            ).exists() else None
             shutil.rmtree(bot.root, ignore_errors=True)
     complaints = [line for bot, may in made if not may for line in bot.complaints()]
     assert not complaints
@@ -155,12 +158,17 @@ def shared_bots(homeserver: Homeserver, fast_root: Path) -> Iterator[dict[str, B
     bots: dict[str, Bot] = {}
     try:
         yield bots
-        for bot in bots.values():
-            if bot.pid is not None:
-                bot.halt()
+        running = [bot for bot in bots.values() if bot.pid is not None]
+        for bot in running:
+            bot.ask_to_stop()  # all at once: each takes a moment
+        for bot in running:
+            bot.halt()
     finally:
         for bot in bots.values():
             bot.kill()
+            shutil.copy(bot.root / "bot.log", "/tmp/lastbot.log") if (
+                bot.root / "bot.log"
+            ).exists() else None
             shutil.rmtree(bot.root, ignore_errors=True)
     assert not [line for bot in bots.values() for line in bot.complaints()]
 

@@ -250,9 +250,11 @@ class FaultProxy:
         """How many requests came, optionally since a `time.monotonic`."""
         return len(self._found(method, path, since))
 
-    def busiest(self, method: str = "*", path: str = "", *, window: float = 1.0) -> int:
-        """The most requests that came within any `window` seconds."""
-        times = [request.at for request in self._found(method, path, 0.0)]
+    def busiest(
+        self, method: str = "*", path: str = "", *, window: float = 1.0, since: float = 0.0
+    ) -> int:
+        """The most requests that came within any `window` seconds since a `time.monotonic`."""
+        times = [request.at for request in self._found(method, path, since)]
         most = first = 0
         for last, at in enumerate(times):
             while times[first] < at - window:
