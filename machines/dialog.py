@@ -20,7 +20,6 @@ from typing import Literal
 from machines.chart import Chart, TransientState
 from machines.effects import Amend, Notice, Text
 
-
 KEYCAPS = tuple(f"{n}\ufe0f\u20e3" for n in range(1, 10))
 """The reactions that stand for the numbers of a list."""
 YES, NO = "✅", "❌"

@@ -11,7 +11,8 @@ conversation; without a valid agent it is `unbound` and asks for one at the next
 `undo` can still go back to the chat before. The first `talk` makes it `bound` again, for good.
 
 `load` is like `clear`, but the fresh chat is seeded from a save; should that fail, `load_failed`
-goes back. `turn_failed` remembers what was asked, so that `retry` can ask it again.
+goes back to the chat that was there, cleared or not. `turn_failed` remembers what was asked, so that
+`retry` can ask it again.
 
 A room that the bot did not make is never bound silently: its inviter is asked, and `take_in` follows
 their word. `forget` ends the document: the person asked for it.
@@ -69,6 +70,8 @@ class Room:
     platform_chat_id: PlatformChatId | None = None
     previous_chat_id: str | None = None
     """The platform chat that `undo` goes back to; only in `cleared`."""
+    replaced_chat_id: PlatformChatId | None = None
+    """The platform chat that the last `load` took the place of."""
     failed_body: str | None = None
     """What the last turn was asked that failed; `retry` asks it again."""
     others: list[str] = field(default_factory=list)
@@ -127,8 +130,9 @@ class RoomMachine(Chart[Room]):
     )
     load = bound.to(cleared, on="seed") | cleared.to(cleared, on="seed")
     load_failed = (
-        cleared.to(bound, cond="loading_that and has_previous", on="unload")
-        | cleared.to.itself(internal=True)
+        cleared.to(bound, cond="loading_that and replaced_previous", on="unload")
+        | cleared.to.itself(internal=True, cond="loading_that", on="unload")
+        | cleared.to.itself(internal=True, on="pass_over")
         | bound.to.itself(internal=True)
     )
     turn_failed = bound.to.itself(internal=True, on="note_failed")
@@ -235,7 +239,12 @@ class RoomMachine(Chart[Room]):
 
     def loading_that(self, platform_chat_id: str) -> bool:
         """The chat that could not be seeded is still the room's."""
-        return self.record.platform_chat_id == platform_chat_id
+        r = self.record
+        return r.replaced_chat_id is not None and r.platform_chat_id == platform_chat_id
+
+    def replaced_previous(self) -> bool:
+        """The load took the place of the chat that `undo` goes back to: nothing was cleared before."""
+        return self.record.replaced_chat_id == self.record.previous_chat_id
 
     def has_failed(self) -> bool:
         """The last turn failed."""
@@ -323,6 +332,7 @@ class RoomMachine(Chart[Room]):
         self._disconnect()
         if self.state == "bound":
             r.previous_chat_id = r.platform_chat_id
+        r.replaced_chat_id = r.platform_chat_id
         fresh = r.platform_chat_id = Fresh(r.room_id)
         r.failed_body = None
         self.want(
@@ -330,9 +340,16 @@ class RoomMachine(Chart[Room]):
         )
 
     def unload(self) -> None:
-        """Nothing was loaded: back to the chat before."""
+        """Nothing was loaded: back to the chat that was there."""
         r = self.record
-        r.platform_chat_id, r.previous_chat_id = r.previous_chat_id, None
+        r.platform_chat_id, r.replaced_chat_id = r.replaced_chat_id, None
+        if r.platform_chat_id == r.previous_chat_id:
+            r.previous_chat_id = None
+
+    def pass_over(self, platform_chat_id: str) -> None:
+        """Another chat was loaded over the one that failed: should it fail too, nobody goes there."""
+        if self.record.replaced_chat_id == platform_chat_id:
+            self.record.replaced_chat_id = self.record.previous_chat_id
 
     def note_failed(self, body: str) -> None:
         """Remember what was asked, for `retry`."""

@@ -62,6 +62,8 @@ class Actors:
         self._taking = False
         self.joined: Callable[[str], Awaitable[None]] = _at_once
         """Waits until a room is not being joined any more."""
+        self.asked: Callable[[str], Awaitable[None]] = _at_once
+        """Waits until the question of a room is posted, if one is on its way."""
         self.on_settled: Callable[[str], None] = lambda key: None
 
     async def start(self) -> None:
@@ -224,6 +226,9 @@ class Actors:
     async def _is_closed(self, room_id: str, event_id: str) -> bool:
         """Whether an event is a question or list of ours, and not the open one."""
         dialog = self._ledger.memory.dialogs.get(room_id)
+        if dialog is not None and dialog[0].list_event_id is None:
+            await self.asked(room_id)
+            dialog = self._ledger.memory.dialogs.get(room_id)
         if dialog is not None and dialog[0].list_event_id == event_id:
             return False
         return self._is_question(await self._rooms.event(room_id, event_id))

@@ -186,6 +186,7 @@ async def _built(
         actors = Actors(ledger, rooms, crypto, directory, house, session.user_id)
         ingest = Ingest(ledger, rooms, session.user_id, actors.deliver, actors.hold, outbox.echoed)
         actors.on_settled, actors.joined = ingest.settled, outbox.joined
+        actors.asked = outbox.asked
         sync = SyncLoop(api, crypto, ingest.keep, None)
         sync.on_keys = actors.keys_came
         ledger.listen(outbox.on_decided)

@@ -429,7 +429,7 @@ class Case:
                 for old, event, new in machine.path
                 if event != "talk" or old != new
             ]
-        if str(body) == opened.before and not steps:
+        if str(body) == opened.before and all(step["from"] == step["to"] for step in steps):
             return
         if table == "rooms":
             body["history"] = [*document.history, *steps][-HISTORY:]

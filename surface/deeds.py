@@ -79,6 +79,8 @@ class Deeds:
         self._directory, self._failpoints = directory, failpoints
         self._encryption, self._installation_id = encryption, installation_id
         self._chat_idle = chat_idle
+        self._placed: dict[str, str] = {}
+        """By turn, placeholders of whose sending the turn's end may not have heard."""
 
     async def perform(self, row: Row) -> Result:
         """Carry one effect out.
@@ -109,10 +111,16 @@ class Deeds:
             case Amend(room_id, event_id, text):
                 content = render.notice(row.locale, text.key, _linked(text))
                 edit = render.edit(content, event_id)
+                if text.key == "dialog-expired":
+                    # A bare number just after it answers the list that has closed.
+                    edit[DIALOG] = row.boot
                 return await self._say(row, room_id, edit, Urgency.NOTICE, "notice")
-            case Placeholder(room_id, _, body, thread, reply_to):
+            case Placeholder(room_id, turn_id, body, thread, reply_to):
                 content = render.placed(render.answer(body), thread, reply_to)
-                return await self._say(row, room_id, content, Urgency.FINAL, "placeholder")
+                result = await self._say(row, room_id, content, Urgency.FINAL, "placeholder")
+                if result.event_id is not None:
+                    self._placed[turn_id] = result.event_id
+                return result
             case Answer():
                 return await self._answer(row, row.effect)
             case DisconnectChat(agent_id, chat):
@@ -160,7 +168,9 @@ class Deeds:
 
     async def _answer(self, row: Row, answer: Answer) -> Result:
         """The last words: one message, several, or a file when it would be too many."""
-        room_id, edits = answer.room_id, answer.edits
+        room_id = answer.room_id
+        # A turn that was stopped while its placeholder was under way ends in it all the same.
+        edits = answer.edits or self._placed.get(answer.turn_id)
         words = _with_ending(answer.body, answer.ending, row.locale)
         contents = render.parts(words, edits=edits)
         if len(contents) > MOST_PARTS:
@@ -176,7 +186,9 @@ class Deeds:
             part = replace(row, key=f"{row.key}.{n}")
             await self._say(part, room_id, content, Urgency.FINAL, "answer")
         # The last part goes under the row's own transaction id: its echo means that all are there.
-        return await self._say(row, room_id, contents[-1], Urgency.FINAL, "answer")
+        result = await self._say(row, room_id, contents[-1], Urgency.FINAL, "answer")
+        self._placed.pop(answer.turn_id, None)
+        return result
 
     async def _join(self, room_id: str, inviter: str) -> Result:
         await self._rooms.join(room_id)

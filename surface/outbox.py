@@ -143,6 +143,13 @@ class Outbox:
             if isinstance(effect, LoadContext) and effect.platform_chat_id == platform_chat_id:
                 await self.settled(row.key)
 
+    async def asked(self, room_id: str) -> None:
+        """Wait until no question is being put into a room: then it is known which message is one."""
+        for row in list(self._rows.values()):
+            effect = row.effect
+            if isinstance(effect, Notice) and effect.dialog and effect.room_id == room_id:
+                await self.settled(row.key)
+
     async def joined(self, room_id: str) -> None:
         """Wait until no invite of a room is being accepted: before that it means nothing to us."""
         for row in list(self._rows.values()):

@@ -176,7 +176,8 @@ def _reaction(case: Case, reaction: Reaction, house: House) -> None:
     owner = room.record.matrix_user_id or room.record.inviter
     if owner is None or reaction.sender != owner or not house.access.permits(owner):
         return
-    said = Said(case, room, case.user(owner), reaction.event_id, "", house)
+    # Answers to it refer to what was tapped: clients cannot show a reply to a reaction.
+    said = Said(case, room, case.user(owner), reaction.target, "", house)
     answers.tapped(said, reaction.target, reaction.key, stale=reaction.stale_question)
 
 

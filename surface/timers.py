@@ -6,6 +6,7 @@ Every decision is followed by a look at what is open; nothing runs while nothing
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from machines.dialog import Dialog
 from surface.commands.answers import withdraw
@@ -18,6 +19,7 @@ class Timers:
     def __init__(self, ledger: Ledger, seconds: float) -> None:
         self._ledger, self._seconds = ledger, seconds
         self._timers: dict[str, tuple[Dialog, asyncio.TimerHandle]] = {}
+        self._count = itertools.count(1)
         self._expiring: set[asyncio.Task[object]] = set()
 
     def on_decided(self, _decided: Decided[object]) -> None:
@@ -34,9 +36,11 @@ class Timers:
 
     def _expire(self, room_id: str) -> None:
         del self._timers[room_id]
+        # A name of its own each time: transaction ids come from it, and one used twice sends nothing.
+        cause = f"expire/{self._ledger.world.boot}/{next(self._count)}"
         task: asyncio.Task[object] = asyncio.create_task(
             self._ledger.decide(
-                f"expire/{room_id}", lambda case: withdraw(case, room_id, "expire"), point="input"
+                cause, lambda case: withdraw(case, room_id, "expire"), point="input"
             )
         )
         self._expiring.add(task)

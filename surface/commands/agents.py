@@ -43,6 +43,7 @@ def choose(case: Case, user: UserMachine, room: RoomMachine, chosen: Agent, even
             room.record.room_id, "agent-selected-home", event_id, name=chosen.name, id=chosen.id
         )
         return
+    _close_other_lists(case, user, room)
     same = room.record.agent_id == chosen.id and room.state != "unbound"
     if (
         room.state == "unbound"
@@ -54,6 +55,16 @@ def choose(case: Case, user: UserMachine, room: RoomMachine, chosen: Agent, even
         room.take("bind", agent_id=chosen.id)
     key = "agent-selected-same" if same else "agent-selected"
     case.say(room.record.room_id, key, event_id, name=chosen.name, id=chosen.id)
+
+
+def _close_other_lists(case: Case, user: UserMachine, room: RoomMachine) -> None:
+    """What was asked elsewhere has been answered here: a number said there is talk again."""
+    theirs = {other.record.room_id for other in case.rooms_of(user.record.user_id)}
+    for room_id in theirs | set(user.record.home_rooms) - {room.record.room_id}:
+        dialog = case.dialog(room_id)
+        if room_id != room.record.room_id and dialog.record.purpose == "agent":
+            if dialog.knows("cancel"):
+                dialog.take("cancel")
 
 
 def _show(said: Said) -> None:

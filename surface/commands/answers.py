@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from machines.dialog import KEYCAPS, NO, YES
 from machines.effects import AnswerQuestion, StopTurn
-from surface import onboarding
+from surface import limits, onboarding
 from surface.case import Case
 from surface.commands import agents, contexts
 from surface.commands.said import Said
@@ -89,6 +89,8 @@ def _confirm(said: Said, *, accepted: bool) -> None:
         said.room.take("archive", event_id=said.event_id)
     elif purpose == "forget":
         onboarding.forget(said.case, said.user, said.room_id)
+    elif purpose == "bind" and limits.too_many_rooms(said.case, said.user, said.house.limits):
+        said.reply("limit-rooms", most=said.house.limits.rooms)
     elif purpose == "bind":
         onboarding.stay(said.case, said.room)
 

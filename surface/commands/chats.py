@@ -10,11 +10,6 @@ from surface.limits import too_many_rooms
 from surface.onboarding import agent_for
 from surface.render import link
 
-NAME_LIMIT = 80
-"""Characters of a room's name."""
-JOINERS = "\u200c\u200d"
-"""Invisible, but emoji and some scripts are spelt with them."""
-
 
 def new(said: Said) -> None:
     """Ask for one more chat room."""

@@ -8,6 +8,8 @@ from surface.commands.said import Said
 
 LIMIT = 80
 """Characters of a name."""
+JOINERS = "\u200c\u200d"
+"""Invisible, but emoji and some scripts are spelt with them."""
 
 
 def is_fine(said: Said, name: str) -> bool:
@@ -15,7 +17,8 @@ def is_fine(said: Said, name: str) -> bool:
     if len(name) > LIMIT:
         said.reply("name-too-long", max=LIMIT)
         return False
-    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in name):
+    visible = (unicodedata.category(char) for char in name if char not in JOINERS)
+    if any(category in ("Cc", "Cf", "Cs", "Zl", "Zp") for category in visible):
         said.reply("name-bad")
         return False
     return True

@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 from importlib.metadata import version
 
 from machines.tables import OBSERVED
+from surface.diagrams.labels import move_apart
 
 SVG = "http://www.w3.org/2000/svg"
 XHTML = "http://www.w3.org/1999/xhtml"
@@ -110,6 +111,7 @@ def render(source: str) -> str:
             heads_a_box = html is labels[0] and len(labels) > 1
             _put_in_place(parent, html, _plain_text(html, bold=heads_a_box))
     _mark_observed(root)
+    move_apart(root)
     _lay_on_paper(root)
     metadata = ET.Element(f"{{{SVG}}}metadata")
     metadata.text = f"source sha256:{fingerprint(source)}, mermaidx {version('mermaidx')}"

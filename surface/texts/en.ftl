@@ -45,7 +45,7 @@ agent-selected-home = **{ $name }** (`{ $id }`) will answer in new chats. Other 
 agent-unknown = There is no agent `{ $id }`. There are: { $known }.
 
 ## Chats
-chat-created = Made **{ $name }**: { $room }
+chat-created = Made { $room }
 create-failed = I could not make **{ $name }**: { $reason }
 chats-none = You have no chats. `!new` makes one.
 chats-list =

@@ -45,7 +45,7 @@ agent-selected-home = В новых чатах будет отвечать **{ $
 agent-unknown = Агента `{ $id }` нет. Есть: { $known }.
 
 ## Chats
-chat-created = Создан **{ $name }**: { $room }
+chat-created = Создан чат { $room }
 create-failed = Не удалось создать **{ $name }**: { $reason }
 chats-none = У вас нет чатов. `!new` создаст чат.
 chats-list =

@@ -181,12 +181,122 @@ class AgentVanishes(Input):
         ]
 
 
+class Save(Input):
+    name = "save"
+
+    async def prepare(self, lane: Lane) -> None:
+        await lane.probe(lane.main)
+        await lane.settled()
+
+    async def begin(self, lane: Lane) -> None:
+        self.room, self.title = lane.chat(lane.main), f"Save {next(_numbers)}"
+        words = f"Saved as {self.title}."
+        self.event = await lane.main.command(self.room, f"!save {self.title}", words)
+
+    async def end(self, lane: Lane) -> None:
+        await lane.main.person.answer_to(self.room, self.event, saying="Saved as")
+
+    async def after(self, lane: Lane) -> None:
+        saves = [key for key in lane.bot.documents("echo") if key.startswith("save:")]
+        wanted = self.title.replace(" ", "%20")
+        assert [key.endswith(f":{wanted}") for key in saves].count(True) == 1
+
+
+class Load(Input):
+    name = "load"
+
+    async def prepare(self, lane: Lane) -> None:
+        """A save that holds one thing, in a context that holds another."""
+        self.room, self.title = lane.chat(lane.main), f"Save {next(_numbers)}"
+        self.thing = f"saved{next(_numbers)}"
+        clear = await lane.main.command(self.room, "!clear", "Cleared:")
+        await lane.main.person.answer_to(self.room, clear, saying="Cleared:")
+        await lane.answered(lane.main, self.room, await lane.main.talk(self.room, self.thing))
+        save = await lane.main.command(self.room, f"!save {self.title}", "Saved as")
+        await lane.main.person.answer_to(self.room, save, saying="Saved as")
+        await lane.probe(lane.main)
+        self.old = lane.bot.room(self.room)["platform_chat_id"]
+
+    async def begin(self, lane: Lane) -> None:
+        words = f"Loaded {self.title} into"
+        self.event = await lane.main.command(self.room, f"!load {self.title}", words)
+
+    async def end(self, lane: Lane) -> None:
+        notice = await lane.main.person.answer_to(self.room, self.event, saying="Loaded")
+        room = lane.bot.room(self.room)
+        self.new = room["platform_chat_id"]
+        assert room["state"] == "cleared" and room["previous_chat_id"] == self.old
+        assert int(self.new) > int(self.old)
+        assert f"context {self.new}." in notice.body, "the context told is the context used"
+
+    async def ask(self, lane: Lane) -> None:
+        """The agent must know what was saved, and nothing of what was said after it."""
+        answer = f"You said 1 thing:\n\n1. {self.thing}"
+        event = await lane.main.talk(self.room, "what did I say?", answer)
+        await lane.answered(lane.main, self.room, event)
+
+    async def after(self, lane: Lane) -> None:
+        assert lane.bot.room(self.room)["platform_chat_id"] == self.new
+
+
+class Forget(Input):
+    """Somebody asks to be forgotten and says yes; a question that a restart drops is put again."""
+
+    name = "forget"
+
+    async def prepare(self, lane: Lane) -> None:
+        self.guest = Guest(await Person.register(lane.homeserver, "leaver"))
+        await self.guest.person.start()
+        await lane.meet(self.guest)
+        await lane.welcomed(self.guest)
+        await lane.probe(self.guest)
+        self.chat = lane.chat(self.guest)
+        self.rooms = [r for r in self.guest.person.joined()]
+        save = await self.guest.command(self.chat, "!save mine", "Saved as")
+        await self.guest.person.answer_to(self.chat, save, saying="Saved as")
+        self.asked = await self._ask(lane)
+        await lane.settled()
+
+    async def begin(self, lane: Lane) -> None:
+        self.said = await self.guest.person.send(self.chat, "!yes")
+
+    async def end(self, lane: Lane) -> None:
+        person = self.guest.person
+        answer = await person.answer_to(self.chat, self.said, sender=lane.bot.user_id)
+        if answer.body == "Nothing is waiting for an answer.":
+            await self._ask(lane)
+            self.said = await person.send(self.chat, "!yes")
+            answer = await person.answer_to(self.chat, self.said, sender=lane.bot.user_id)
+        assert answer.body.startswith("Forgotten.")
+        for room in self.rooms:
+            await person.until_member(room, lane.bot.user_id, "leave")
+
+    async def after(self, lane: Lane) -> None:
+        await lane.settled()
+        person = self.guest.person
+        said = await person.history(self.chat, sender=lane.bot.user_id)
+        assert [m.body[:10] for m in said].count("Forgotten.") == 1
+        about = person.user_id.replace(":", "%3A").replace("@", "%40")
+        for table in ("users", "rooms", "chats", "turns", "echo"):
+            for key, body in lane.bot.documents(table).items():
+                assert person.user_id not in f"{key} {body}" and about not in key, (table, key)
+        await person.stop()
+
+    async def _ask(self, lane: Lane) -> str:
+        event = await self.guest.person.send(self.chat, "!forget")
+        await self.guest.person.answer_to(self.chat, event, saying="Shall I forget you?")
+        return event
+
+
 INPUTS: tuple[type[Input], ...] = (
     FirstContact,
     Message,
     Streaming,
     New,
     Clear,
+    Save,
+    Load,
+    Forget,
     Stranger,
     AgentVanishes,
 )

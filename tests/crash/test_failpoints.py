@@ -28,7 +28,7 @@ from tests.crash.lane import Lane, Lanes
 
 WIDTH = 3
 """Bots at work at once."""
-TIMED = ("commit.ingest.", "request.preview.")
+TIMED = ("commit.ingest.", "request.preview.", "request.extra.")
 """Points that an input passes more or less often by the homeserver's speed: the last passings are
 left out, they may not come."""
 SURFACE = Path(__file__).parents[2] / "surface"

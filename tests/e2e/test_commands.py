@@ -16,9 +16,21 @@ from tests.rig.desk import Desk, onboard
 from tests.rig.person import Person
 from tests.rig.view import Message
 
-EVERYWHERE = ["!help [COMMAND]", "!new [NAME]", "!chats", "!agent [ID or NUMBER]", "!restore CHAT"]
+EVERYWHERE = [
+    "!help [COMMAND]",
+    "!new [NAME]",
+    "!chats",
+    "!agent [ID or NUMBER]",
+    "!restore CHAT",
+    "!retry",
+    "!yes",
+    "!no",
+    "!lang LANGUAGE",
+    "!why",
+    "!forget",
+]
 IN_CHATS = ["!rename NAME", "!archive"]
-WITH_AGENT = ["!clear", "!context"]
+WITH_AGENT = ["!clear", "!context", "!save [NAME]", "!load [NAME or NUMBER]", "!stop"]
 OFFERED = {
     "home": EVERYWHERE,
     "unbound": EVERYWHERE + IN_CHATS,
@@ -55,7 +67,7 @@ async def room_in(state: str, person: Make, share_bot: Make) -> tuple[Desk, str]
             await desk.say(desk.chat, "soon forgotten")
             await desk.command(desk.chat, "!clear")
         case "archived":
-            await desk.command(desk.chat, "!archive")
+            await desk.archive(desk.chat)
     room = desk.home if state == "home" else desk.chat
     assert bot.room(room)["state"] == state
     return desk, room
@@ -149,7 +161,7 @@ async def test_a_session_of_commands(someone: Make, share_bot: Make, mode: str) 
     await desk.command(chat, "!clear")
     await desk.command(chat, "!undo")
     assert "1. remember this" in (await desk.say(chat, "what did I say?")).body
-    await desk.command(work, "!archive")
+    await desk.archive(work)
     hint = await desk.command(work, "hello?")
     await desk.command(desk.home, "!restore c2")
     assert "1. psst" in (await desk.say(work, "what did I say?")).body
@@ -273,7 +285,7 @@ async def test_a_name_given_in_the_client_is_taken_over(desk: Desk) -> None:
 async def test_chats_lists_rooms_with_links_agents_and_what_is_archived(desk: Desk) -> None:
     second, third = await desk.new("Second"), await desk.new("Third")
     await desk.command(second, "!agent shout")
-    await desk.command(third, "!archive")
+    await desk.archive(third)
 
     listed = await desk.command(desk.home, "!chats")
 
@@ -393,7 +405,7 @@ async def test_archive_takes_the_room_out_of_the_space_and_restore_brings_it_bac
     await desk.say(second, "remember")
     context = desk.context(second)
 
-    archived = await desk.command(second, "!archive")
+    archived = await desk.archive(second)
 
     assert "!restore C2" in archived.body
     await alice.until(lambda: alice.children(desk.space) == [desk.chat])
@@ -413,7 +425,7 @@ async def test_archive_takes_the_room_out_of_the_space_and_restore_brings_it_bac
 
 @pytest.mark.parametrize("word", ["C1", "c1", "1", "С1", "с1"])
 async def test_restore_takes_the_label_in_many_spellings(desk: Desk, word: str) -> None:
-    await desk.command(desk.chat, "!archive")
+    await desk.archive(desk.chat)
     await desk.command(desk.home, f"!restore {word}")
     assert desk.bot.room(desk.chat)["state"] == "bound"
 
@@ -422,7 +434,7 @@ async def test_restore_wants_to_know_which(desk: Desk) -> None:
     assert (await desk.command(desk.home, "!restore")).body == "No chat is archived."
     second = await desk.new("Second")
     for room in (desk.chat, second):
-        await desk.command(room, "!archive")
+        await desk.archive(room)
     which = words_of(await desk.command(desk.home, "!restore"))
     assert which == "Which chat? Say !restore C1, for instance. Archived are: C1, C2"
     for wrong in ("C3", "nonsense", "C", "*"):
@@ -449,7 +461,7 @@ async def test_who_leaves_a_chat_has_archived_it(desk: Desk) -> None:
 async def test_everybody_has_their_own_chats(desk: Desk, person: Make, bot: Bot) -> None:
     bob = await onboard(await person("bob"), bot)
     await desk.new("Alice's own")
-    await desk.command(desk.chat, "!archive")
+    await desk.archive(desk.chat)
     assert "Alice" not in (await bob.command(bob.home, "!chats")).body
     assert (await bob.command(bob.home, "!restore C1")).body == "No chat is archived."
     assert desk.bot.room(desk.chat)["state"] == "archived"

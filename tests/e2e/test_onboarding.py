@@ -189,11 +189,11 @@ async def test_rooms_are_of_the_version_that_is_set(
         expected = {alice.user_id: 50} | ({bot.user_id: 100} if version == "11" else {})
         assert users == expected
     assert (await desk.say(another, "hello")).body == "hello"
-    await desk.command(desk.chat, "!archive")
+    await desk.archive(desk.chat)
     await alice.until(lambda: alice.children(desk.space) == [another])
 
 
-async def test_a_room_with_others_gets_guidance_and_nothing_is_bound(
+async def test_a_room_with_others_is_asked_about_and_nothing_is_bound(
     someone: Make, bot: Bot
 ) -> None:
     alice, bob = await someone("alice"), await someone("bob")
@@ -202,15 +202,15 @@ async def test_a_room_with_others_gets_guidance_and_nothing_is_bound(
 
     await alice.invite(room, bot.user_id)
 
-    guidance = await alice.message(room, "direct chat", sender=bot.user_id)
-    assert guidance.msgtype == "m.notice"
-    unheard = await alice.send(room, "!help")
+    question = await alice.message(room, "Shall I answer in this room?", sender=bot.user_id)
+    assert question.msgtype == "m.notice"
+    unheard = await alice.send(room, "not for you")
     unheard = await bob.send(room, "hello?")
     # The bot hears in the order of things: what comes later, elsewhere, is answered.
     desk = await onboard(alice, bot)
     assert (await desk.say(desk.chat, "hello")).body == "hello"
     assert not alice.messages_after(room, unheard, bot.user_id)
-    assert f"matrix_room:{room}" not in bot.documents("rooms")
+    assert bot.room(room)["state"] == "unprovisioned" and bot.room(room)["agent_id"] is None
     assert f"matrix_user:{bob.user_id}" not in bot.documents("users")
     assert alice.name(room) == "The office"
 

@@ -180,10 +180,12 @@ async def test_other_people_in_the_room_are_not_answered(
     await desk.person.until(lambda: len(desk.person.messages(desk.chat, bob.user_id)) == 6)
 
     await desk.ignored(desk.chat, first)
-    assert (await desk.say(desk.chat, "after")).body == "after"
+    # In company the bot is spoken to by mentioning it.
+    to_bot = {"m.mentions": {"user_ids": [bot.user_id]}}
+    assert (await desk.say(desk.chat, "after", **to_bot)).body == "after"
     assert desk.context() == before
     assert f"matrix_user:{bob.user_id}" not in bot.documents("users")
-    recalled = await desk.say(desk.chat, "what did I say?")
+    recalled = await desk.say(desk.chat, "what did I say?", **to_bot)
     assert recalled.body == "You said 2 things:\n\n1. before\n2. after"
 
 

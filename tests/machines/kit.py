@@ -180,6 +180,8 @@ RECORDS: Mapping[AnyChart, list[Callable[[], Any]]] = {
     RoomMachine: [
         room,
         lambda: room(previous_chat_id="6"),
+        lambda: room(previous_chat_id="6", replaced_chat_id="6"),
+        lambda: room(previous_chat_id="6", replaced_chat_id="5"),
         lambda: room(failed_body="what failed"),
         lambda: room(agent_id=None, platform_chat_id=None),
     ],

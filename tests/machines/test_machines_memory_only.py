@@ -8,8 +8,8 @@ import pytest
 
 from machines import DialogMachine, TrayMachine
 from machines.chart import Refused
-from machines.dialog import Dialog
-from machines.effects import Notice, Text
+from machines.dialog import KEYCAPS, NO, YES, Dialog
+from machines.effects import Amend, Notice, Text
 from machines.tray import Tray
 
 CHOICES = {"purpose": "agent", "choices": ["echo", "researcher"], "text": Text("agents")}
@@ -89,6 +89,66 @@ def test_the_list_knows_the_message_it_stands_in() -> None:
     machine = dialog("offer", **CHOICES)
     assert machine.take("posted", list_event_id="$list") == "choosing"
     assert machine.record.list_event_id == "$list"
+
+
+def asked(purpose: str) -> DialogMachine:
+    """A question or list of this purpose that stands in the room."""
+    if purpose in ("agent", "load"):
+        machine = dialog("offer", **{**CHOICES, "purpose": purpose})
+    else:
+        machine = dialog("ask", purpose=purpose, text=Text("sure"))
+    machine.take("posted", list_event_id="$question")
+    machine.effects.clear()
+    return machine
+
+
+@pytest.mark.parametrize("purpose", ["load", "archive", "forget", "agent_question", "bind"])
+def test_a_cancelled_question_is_amended_but_a_cancelled_list_of_agents_is_not(
+    purpose: str,
+) -> None:
+    machine = asked(purpose)
+    assert machine.take("cancel") == "idle"
+    assert machine.effects == [Amend("!room", "$question", Text("dialog-cancelled"))]
+    agents = asked("agent")
+    agents.take("cancel")
+    assert agents.effects == []
+
+
+@pytest.mark.parametrize("purpose", ["agent", "load", "archive", "agent_question"])
+def test_whatever_expires_says_so_in_its_own_message(purpose: str) -> None:
+    machine = asked(purpose)
+    assert machine.take("expire") == "idle"
+    assert machine.effects == [Amend("!room", "$question", Text("dialog-expired"))]
+
+
+@pytest.mark.parametrize("event", ["cancel", "expire"])
+def test_a_question_that_is_not_in_the_room_yet_cannot_be_amended(event: str) -> None:
+    machine = dialog("ask", purpose="archive", text=Text("sure"))
+    machine.effects.clear()
+    machine.take(event)
+    assert machine.effects == []
+
+
+def test_what_can_be_tapped_is_put_under_the_question() -> None:
+    (listed,) = dialog("offer", **CHOICES).effects
+    (question,) = dialog("ask", purpose="archive", text=Text("sure")).effects
+    assert isinstance(listed, Notice)
+    assert isinstance(question, Notice)
+    assert listed.taps == KEYCAPS[:2]
+    assert question.taps == (YES, NO)
+
+
+def test_a_long_list_has_no_more_taps_than_there_are_keycaps() -> None:
+    (listed,) = dialog("offer", **{**CHOICES, "choices": [str(n) for n in range(20)]}).effects
+    assert isinstance(listed, Notice)
+    assert listed.taps == KEYCAPS
+
+
+def test_a_list_knows_the_names_of_its_choices_until_the_next_question() -> None:
+    machine = dialog("offer", **CHOICES, labels=["Echo", "Researcher"])
+    assert machine.record.labels == ["Echo", "Researcher"]
+    machine.take("ask", purpose="archive", text=Text("sure"))
+    assert machine.record.labels == []
 
 
 def test_the_outcome_of_a_question_is_not_taken_for_that_of_the_next() -> None:

@@ -71,10 +71,14 @@ class Walk(RuleBasedStateMachine):
         machine = self.machine
         if machine.ended:
             self.machine = self.chart(self.start())
+            self.started_over()
         elif machine.state in self.chart.durable_states():
             self.machine = self.chart(machine.record, machine.stored_state)
         else:
             self.machine = self.chart(machine.record, machine.state, live=True)
+
+    def started_over(self) -> None:
+        """The document is gone; what comes next is another one, which knows nothing of it."""
 
     @invariant()
     def is_in_a_declared_state(self) -> None:
@@ -90,6 +94,9 @@ class RoomWalk(Walk):
 
     def start(self) -> Room:
         return Room("!room")
+
+    def started_over(self) -> None:
+        self.was_encrypted = False
 
     def took(self, event: str) -> None:
         record = self.machine.record
@@ -126,10 +133,12 @@ class UserWalk(Walk):
     def __init__(self) -> None:
         super().__init__()
         self.labels: list[int] = []
-        self.spaces_asked_for: set[str] = set()
 
     def start(self) -> User:
         return User(ALICE)
+
+    def started_over(self) -> None:
+        self.labels = []
 
     def send_one(self, event: str, details: dict[str, Any]) -> None:
         # A nonce is used once; what comes back names one of those on their way, or a stranger's.

@@ -12,15 +12,18 @@ from machines.effects import (
     EndTurns,
     Fresh,
     InviteUser,
+    LeaveRoom,
     LinkChild,
+    LoadContext,
     Notice,
     OfferAgents,
     RenameRoom,
+    SaveContext,
     SetTopic,
     UnlinkChild,
 )
 from machines.room import Room, order_of
-from tests.machines.kit import ADOPTED, ALICE, room
+from tests.machines.kit import ADOPTED, ALICE, TAKEN_IN, room
 
 FRESH = Fresh("!room")
 
@@ -34,6 +37,12 @@ def committed(machine: RoomMachine, chat: str) -> RoomMachine:
     if isinstance(machine.record.platform_chat_id, Fresh):
         machine.record.platform_chat_id = chat
     return RoomMachine(machine.record, machine.stored_state)
+
+
+def loading(machine: RoomMachine, chat: str) -> RoomMachine:
+    """The same room after a `load` whose fresh chat became `chat`."""
+    machine.take("load", save_id="s", name="plans", event_id="$load")
+    return committed(machine, chat)
 
 
 def test_a_new_room_with_an_agent_talks_at_once() -> None:
@@ -268,3 +277,166 @@ def test_encryption_is_noted_in_every_state_and_never_taken_back(state: str) -> 
 
 def test_rooms_are_ordered_by_number_not_by_letters() -> None:
     assert sorted(["C10", "C2", "C1"], key=order_of) == ["C1", "C2", "C10"]
+
+
+def test_a_save_keeps_room_and_context_as_they_are() -> None:
+    machine = RoomMachine(room(), "bound")
+    before = repr(machine.record)
+    assert machine.take("save", name="plans", event_id="$save") == "bound"
+    assert machine.effects == [SaveContext("!room", ALICE, "echo", "7", "plans", "$save")]
+    assert repr(machine.record) == before
+
+
+def test_a_load_takes_a_fresh_chat_and_seeds_it() -> None:
+    machine = RoomMachine(room(), "bound")
+    assert machine.take("load", save_id="s", name="plans", event_id="$load") == "cleared"
+    assert machine.effects == [
+        DisconnectChat("echo", "7"),
+        LoadContext("!room", ALICE, "echo", FRESH, "s", "plans", "$load"),
+    ]
+
+
+def test_a_load_can_be_undone() -> None:
+    machine = loading(RoomMachine(room(), "bound"), "8")
+    assert machine.take("undo") == "bound"
+    assert machine.record.platform_chat_id == "7"
+
+
+def test_a_load_over_a_load_is_undone_to_what_was_said_last() -> None:
+    machine = loading(loading(RoomMachine(room(), "bound"), "8"), "9")
+    assert machine.record.platform_chat_id == "9"
+    machine.take("undo")
+    assert machine.record.platform_chat_id == "7"
+
+
+def test_the_first_word_after_a_load_ends_undo() -> None:
+    machine = loading(RoomMachine(room(), "bound"), "8")
+    assert machine.take("talk", event_id="$said") == "bound"
+    assert machine.effects == [AcceptTurn("!room", "echo", "8")]
+    with pytest.raises(Refused):
+        machine.take("undo")
+
+
+def test_a_failed_load_goes_back_to_the_chat_before() -> None:
+    machine = loading(RoomMachine(room(), "bound"), "8")
+    assert machine.take("load_failed", platform_chat_id="8") == "bound"
+    assert (machine.record.platform_chat_id, machine.record.previous_chat_id) == ("7", None)
+    machine.take("talk", event_id="$said")
+    assert machine.effects == [AcceptTurn("!room", "echo", "7")]
+
+
+def test_a_failed_load_into_a_cleared_room_leaves_it_cleared() -> None:
+    machine = RoomMachine(room(), "bound")
+    machine.take("clear")
+    machine = loading(committed(machine, "8"), "9")
+    assert machine.take("load_failed", platform_chat_id="9") == "cleared"
+    assert machine.record.platform_chat_id == "8", "what was cleared is not brought back"
+    assert machine.take("undo") == "bound"
+    assert machine.record.platform_chat_id == "7"
+
+
+def test_a_second_load_that_fails_goes_back_to_what_the_first_one_loaded() -> None:
+    machine = loading(loading(RoomMachine(room(), "bound"), "8"), "9")
+    assert machine.take("load_failed", platform_chat_id="9") == "cleared"
+    assert (machine.record.platform_chat_id, machine.record.previous_chat_id) == ("8", "7")
+
+
+def test_two_loads_that_both_fail_go_back_to_the_chat_before_them() -> None:
+    machine = loading(loading(RoomMachine(room(), "bound"), "8"), "9")
+    assert machine.take("load_failed", platform_chat_id="8") == "cleared"
+    assert machine.record.platform_chat_id == "9", "the second is still on its way"
+    assert machine.take("load_failed", platform_chat_id="9") == "bound"
+    assert (machine.record.platform_chat_id, machine.record.previous_chat_id) == ("7", None)
+
+
+def test_a_failed_load_that_came_too_late_changes_nothing() -> None:
+    talked = loading(RoomMachine(room(), "bound"), "8")
+    talked.take("talk", event_id="$said")
+    cleared = RoomMachine(room(previous_chat_id="6"), "cleared")
+    for machine in (talked, cleared):
+        before = repr((machine.state, machine.record))
+        machine.effects.clear()
+        machine.take("load_failed", platform_chat_id="7" if machine is cleared else "8")
+        assert repr((machine.state, machine.record)) == before
+        assert machine.effects == []
+
+
+def test_retry_asks_what_failed() -> None:
+    machine = RoomMachine(room(), "bound")
+    machine.take("turn_failed", body="Tell me a story")
+    assert machine.take("retry") == "bound"
+    assert machine.effects == [AcceptTurn("!room", "echo", "7", "Tell me a story")]
+    with pytest.raises(Refused):
+        machine.take("retry")
+
+
+def test_retry_without_a_failure_is_refused() -> None:
+    with pytest.raises(Refused):
+        RoomMachine(room(), "bound").take("retry")
+
+
+def test_talk_forgets_what_failed() -> None:
+    machine = RoomMachine(room(failed_body="Tell me a story"), "bound")
+    machine.take("talk", event_id="$said")
+    assert machine.record.failed_body is None
+    with pytest.raises(Refused):
+        machine.take("retry")
+
+
+@pytest.mark.parametrize("event", ["clear", "load"])
+def test_a_fresh_context_forgets_what_failed(event: str) -> None:
+    machine = RoomMachine(room(failed_body="Tell me a story"), "bound")
+    details = {"save_id": "s", "name": "plans"} if event == "load" else {}
+    machine.take(event, event_id="$said", **details)
+    assert machine.record.failed_body is None, "it was asked in another conversation"
+
+
+def test_a_room_of_others_is_taken_in_only_on_its_inviters_word() -> None:
+    machine = RoomMachine(Room("!room"))
+    machine.take("contact", inviter=ALICE, others=["@bob:localhost"])
+    assert machine.state == "unprovisioned"
+    assert machine.effects == []
+    assert machine.record.matrix_user_id is None, "nobody commands it yet"
+    for event, details in (("talk", {"event_id": "$said"}), ("bind", {"agent_id": "echo"})):
+        with pytest.raises(Refused):
+            machine.take(event, **details)
+    assert machine.take("take_in", **TAKEN_IN, agent_id="echo") == "bound"
+    assert machine.record.matrix_user_id == ALICE
+    assert machine.record.platform_chat_id == FRESH
+
+
+def test_a_room_taken_in_stays_where_it_is_and_as_it_is() -> None:
+    machine = RoomMachine(Room("!room"))
+    machine.take("take_in", **TAKEN_IN, agent_id="echo")
+    assert machine.effects == [], "no topic, no link, no invite: it is not the bot's room"
+    assert machine.record.foreign
+    assert machine.record.others == ["@bob:localhost"]
+
+
+def test_a_room_taken_in_without_an_agent_asks_for_one() -> None:
+    machine = RoomMachine(Room("!room"))
+    assert machine.take("take_in", **TAKEN_IN) == "unbound"
+    assert machine.effects == [OfferAgents("!room")]
+
+
+def test_a_room_is_taken_in_once() -> None:
+    machine = RoomMachine(room(), "bound")
+    for event, details in (("take_in", TAKEN_IN), ("contact", {"inviter": ALICE, "others": []})):
+        with pytest.raises(Refused):
+            machine.take(event, **details)
+
+
+@pytest.mark.parametrize("state", ["home", "unbound", "bound", "cleared", "archived"])
+def test_who_comes_and_goes_is_noted_and_nothing_else(state: str) -> None:
+    machine = RoomMachine(room(previous_chat_id="6" if state == "cleared" else None), state)
+    assert machine.take("observed_others", others=["@bob:localhost"]) == state
+    assert machine.record.others == ["@bob:localhost"]
+    assert machine.effects == []
+
+
+@pytest.mark.parametrize("state", RoomMachine.durable_states())
+def test_a_forgotten_room_is_left(state: str) -> None:
+    machine = RoomMachine(room(previous_chat_id="6" if state == "cleared" else None), state)
+    assert machine.take("forget") == "forgotten"
+    assert machine.effects == [EndTurns("!room"), LeaveRoom("!room")]
+    assert machine.ended, "its document goes with it"

@@ -120,3 +120,57 @@ def test_only_a_turn_that_must_not_be_repeated_is_marked_as_asked(repeatable: bo
     assert not machine.record.asked
     machine.take("start", repeatable=repeatable)
     assert machine.record.asked is not repeatable
+
+
+def asking() -> TurnMachine:
+    machine = streaming()
+    machine.take("question_asked")
+    return machine
+
+
+def test_a_question_ends_in_thinking() -> None:
+    machine = asking()
+    assert machine.state == "asking"
+    assert machine.take("question_over") == "thinking"
+    assert machine.take("delta") == "streaming"
+
+
+def test_a_turn_asks_one_question_at_a_time() -> None:
+    with pytest.raises(Refused):
+        asking().take("question_asked")
+
+
+def test_a_question_that_nobody_asked_is_not_over() -> None:
+    with pytest.raises(Refused):
+        streaming().take("question_over")
+
+
+def test_a_turn_that_does_not_run_asks_nothing() -> None:
+    with pytest.raises(Refused):
+        TurnMachine(turn()).take("question_asked")
+
+
+def test_a_turn_cut_while_it_asks_waits_again() -> None:
+    assert asking().stored_state == "waiting"
+
+
+@pytest.mark.parametrize(("event", "end"), [("stop", "stopped"), ("fail", "failed")])
+def test_a_turn_that_asks_can_be_ended_and_keeps_what_was_said(event: str, end: str) -> None:
+    machine = asking()
+    assert machine.take(event, body="Once upon", ending=STOPPED) == end
+    assert machine.effects == [Answer("!room", "$said", "Once upon", None, STOPPED)]
+
+
+def test_an_answer_may_come_though_its_question_is_open() -> None:
+    assert asking().take("finish", body="Never mind.") == "answered"
+
+
+def test_the_last_words_stay_in_the_thread_and_say_what_they_answer() -> None:
+    machine = TurnMachine(turn(thread="$thread"))
+    machine.take("start")
+    machine.take("place", body="Once", reply_to="$said")
+    machine.take("finish", body="The end.", reply_to="$said")
+    assert machine.effects == [
+        Placeholder("!room", "$said", "Once", "$thread", "$said"),
+        Answer("!room", "$said", "The end.", thread="$thread", reply_to="$said"),
+    ]

@@ -6,7 +6,7 @@ import pytest
 
 from machines import UserMachine
 from machines.chart import Refused
-from machines.effects import CreateRoom, InviteUser, Notice
+from machines.effects import CreateRoom, ForgetUser, InviteUser, LeaveRoom, Notice
 from machines.user import User
 from tests.machines.kit import ALICE, user
 
@@ -204,3 +204,47 @@ def test_a_home_room_that_is_gone_is_forgotten_once() -> None:
     machine.take("observed_home_gone", home_room="!dm")
     machine.take("observed_home_gone", home_room="!dm")
     assert machine.record.home_rooms == []
+
+
+@pytest.mark.parametrize("state", ["ready", "choosing"])
+def test_a_room_taken_in_uses_up_a_label(state: str) -> None:
+    machine = UserMachine(user(creations={}), state)
+    assert machine.take("take_label") == state
+    machine.take("new_chat", nonce="a", name="Plans", asked_in="!here")
+    assert machine.record.creations["a"].chat_id == "C4", "C3 is the room that was taken in"
+
+
+@pytest.mark.parametrize("state", ["unprovisioned", "provisioning", "departed"])
+def test_somebody_without_a_space_takes_no_room_in(state: str) -> None:
+    with pytest.raises(Refused):
+        UserMachine(user(), state).take("take_label")
+
+
+@pytest.mark.parametrize("state", UserMachine.durable_states())
+def test_the_language_can_be_set_at_any_time(state: str) -> None:
+    machine = UserMachine(user(), state)
+    assert machine.take("set_locale", locale="ru") == state
+    assert machine.record.locale == "ru"
+    assert machine.effects == []
+
+
+@pytest.mark.parametrize("state", UserMachine.durable_states())
+def test_a_forgotten_person_is_forgotten_by_the_platform_too(state: str) -> None:
+    machine = UserMachine(user(), state)
+    assert machine.take("forget") == "forgotten"
+    assert machine.effects == [ForgetUser(ALICE), LeaveRoom("!space")]
+    assert machine.ended, "the document goes with them"
+
+
+def test_a_forgotten_person_without_a_space_leaves_none() -> None:
+    machine = UserMachine(User(ALICE))
+    machine.take("forget")
+    assert machine.effects == [ForgetUser(ALICE)]
+
+
+def test_a_person_who_was_forgotten_is_new_when_they_come_back() -> None:
+    machine = UserMachine(user(), "ready")
+    machine.take("forget")
+    with pytest.raises(Refused):
+        machine.take("invited", **INVITE)
+    assert invited().state == "provisioning"

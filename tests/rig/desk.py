@@ -65,6 +65,12 @@ class Desk:
         await self.person.until(lambda: room_id in self.person.children(self.space))
         return room_id
 
+    async def archive(self, room_id: str) -> Message:
+        """Put a chat away: `!archive`, and `!yes` to the question; returns the answer to that."""
+        asked = await self.command(room_id, "!archive")
+        assert asked.body.startswith("Archive "), asked.body
+        return await self.command(room_id, "!yes")
+
     async def ignored(self, room_id: str, event_id: str) -> None:
         """Nothing the bot said in a chat or home room after an event answers it."""
         alive = await self.command(room_id, "!help rename")

@@ -1,0 +1,156 @@
+"""`!lang`, `!why`, `!forget`: what concerns the person."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from machines.dialog import YES
+from tests.e2e.conftest import Make
+from tests.rig.bot import Bot
+from tests.rig.desk import Desk, onboard
+
+TABLES = ("users", "rooms", "chats", "inbox", "turns", "outbox", "dirty", "echo", "meta")
+
+
+@pytest.fixture
+async def desk(person: Make, share_bot: Make) -> Desk:
+    return await onboard(await person("alice"), await share_bot())
+
+
+def kept_of(bot: Bot, *about: str) -> dict[str, Any]:
+    """Every document that names one of these."""
+    found = {}
+    for table in TABLES:
+        for key, body in bot.documents(table).items():
+            if any(
+                word in f"{key} {json.dumps(body)}".replace("%40", "@").replace("%3A", ":")
+                for word in about
+            ):
+                found[f"{table}/{key}"] = body
+    return found
+
+
+async def test_the_language_is_each_persons_own(desk: Desk, person: Make, share_bot: Make) -> None:
+    bob = await onboard(await person("bob"), await share_bot())
+    asked = await desk.command(desk.chat, "!lang")
+    assert asked.body == "Say !lang and one of: en, ru. Now it is en."
+    assert "Say !lang and one of" in (await desk.command(desk.chat, "!lang klingon")).body
+
+    set_to = await desk.command(desk.chat, "!lang ru")
+
+    assert set_to.body == "Теперь я говорю с вами по-русски."
+    for room in (desk.chat, desk.home):
+        assert "Что здесь можно делать" in (await desk.command(room, "!help")).body
+    assert "не смог ответить" in (await desk.say(desk.chat, "fail")).body
+    assert "What you can do here" in (await bob.command(bob.chat, "!help")).body
+    assert (await desk.command(desk.chat, "!язык en")).body == (
+        "I speak English with you from now on."
+    )
+    assert "What you can do here" in (await desk.command(desk.home, "!help")).body
+
+
+async def test_why_tells_the_state_the_way_and_what_is_possible(desk: Desk) -> None:
+    fresh = (await desk.command(desk.chat, "!why")).body
+    assert fresh.startswith("This room is bound: what is said here goes to its agent.")
+    assert "provision (unprovisioned → bound)" in fresh
+    await desk.say(desk.chat, "hello")
+    await desk.command(desk.chat, "!clear")
+
+    told = (await desk.command(desk.chat, "!why")).body
+
+    assert told.startswith("This room is cleared: the context is fresh")
+    assert re.search(r"• \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: clear \(bound → cleared\)", told)
+    possible = told.splitlines()[-1]
+    assert possible.startswith("Possible now: ")
+    offered = (await desk.command(desk.chat, "!help")).body
+    names = re.findall(r"^• (!\w+)", offered, re.M)
+    assert re.findall(r"!\w+", possible) == names and "!undo" in names
+    home = (await desk.command(desk.home, "!why")).body
+    assert home.startswith("This room is home: here I take commands; nobody answers.")
+    assert "greet (unprovisioned → home)" in home and "!clear" not in home
+    for n in range(8):
+        await desk.command(desk.chat, f"!rename Room {n}")
+    assert (await desk.command(desk.chat, "!why")).body.count(" UTC: ") == 5
+
+
+@pytest.mark.parametrize("way", ["!yes", YES])
+async def test_forget_deletes_a_person_and_nobody_else(
+    person: Make, make_bot: Make, way: str
+) -> None:
+    bot: Bot = await make_bot()
+    alice, bob = await person("alice"), await person("bob")
+    desk, other = await onboard(alice, bot), await onboard(bob, bot)
+    second = await desk.new("Second")
+    for who, room in ((desk, desk.chat), (desk, second), (other, other.chat)):
+        await who.say(room, f"secret of {who.me}")
+        await who.command(room, "!save Plan")
+    await desk.command(second, "!agent shout")
+    await desk.say(second, "more")
+    await desk.archive(second)
+    others = kept_of(bot, bob.user_id)
+    assert len(kept_of(bot, alice.user_id)) >= 8
+
+    asked = await desk.command(desk.chat, "!forget")
+    assert "What I cannot delete are the messages themselves" in asked.body
+    said = (
+        await alice.send(desk.chat, way)
+        if way.startswith("!")
+        else await alice.react(desk.chat, asked.event_id, way)
+    )
+
+    last = await alice.answer_to(desk.chat, said, sender=bot.user_id)
+    assert last.body.startswith("Forgotten.")
+    rooms = (desk.home, desk.chat, second, desk.space)
+    for room in rooms:
+        await alice.until_member(room, bot.user_id, "leave")
+        assert room in alice.joined(), "the rooms stay the person's"
+    assert (await other.say(other.chat, "hello")).body == "hello"
+    await bot.stop()
+    assert not bot.pending()
+    assert kept_of(bot, alice.user_id, *rooms) == {}
+    now = kept_of(bot, bob.user_id)
+    assert now.keys() == others.keys()
+    assert {k: v for k, v in now.items() if not k.startswith("echo/")} == {
+        k: v for k, v in others.items() if not k.startswith("echo/")
+    }
+    await bot.start()
+    # Who comes again is new; nothing of before is known.
+    again = await alice.dm_joined(bot.user_id)
+    await alice.message(again, "Welcome!", sender=bot.user_id)
+    new = await alice.accept_invites_from(bot.user_id, count=2)
+    assert not set(new) & set(rooms)
+    chat = next(r["room_id"] for r in bot.rooms_of(alice.user_id))
+    assert bot.rooms_of(alice.user_id)[0]["chat_id"] == "C1"
+    fresh = Desk(alice, bot, again, next(r for r in new if r != chat), chat)
+    assert (await fresh.say(chat, "what did I say?")).body == "You said nothing yet."
+    assert "There are no saves" in (await fresh.command(chat, "!load")).body
+    assert "1. Plan" in (await other.command(other.chat, "!load")).body
+
+
+async def test_forget_is_asked_first_and_no_keeps_everything(desk: Desk) -> None:
+    await desk.say(desk.chat, "keep me")
+    for room in (desk.home, desk.chat):
+        before = kept_of(desk.bot, desk.me)
+        await desk.command(room, "!forget")
+        assert (await desk.command(room, "!no")).body == "All right, nothing was done."
+        assert kept_of(desk.bot, desk.me) == before
+    assert "1. keep me" in (await desk.say(desk.chat, "what did I say?")).body
+
+
+async def test_forget_while_an_answer_grows(person: Make, make_bot: Make) -> None:
+    bot: Bot = await make_bot(default="slow", settings={"answers": {"placeholder_after": 0.1}})
+    desk = await onboard(await person("alice"), bot)
+    said = await desk.person.send(desk.chat, " ".join(["word"] * 100))
+    await desk.person.answer_to(desk.chat, said, saying="word")
+    await desk.person.send(desk.chat, "one that waits")
+    await desk.command(desk.home, "!forget")
+    await desk.person.send(desk.home, "!yes")
+    for room in (desk.home, desk.chat, desk.space):
+        await desk.person.until_member(room, bot.user_id, "leave")
+    await bot.stop()
+    assert not bot.pending()
+    assert kept_of(bot, desk.me, desk.chat, desk.home, desk.space) == {}
