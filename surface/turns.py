@@ -20,7 +20,7 @@ import structlog
 from config import Answers
 from machines.effects import Text
 from machines.turn import Turn
-from store.documents import read
+from store.documents import read, room_key, user_key
 from surface import render
 from surface.case import Accepted, Case
 from surface.failpoints import Failpoints
@@ -141,7 +141,7 @@ class Turns:
         turn = read("turns", turn_id, stored, Turn("", "", "", "", "", "", "")).record
         progress = self._ledger.memory.running[turn_id] = Progress("waiting")
         if turn.asked:
-            await self._end(turn_id, "fail", body="", ending=Text("turn-interrupted"))
+            await self._end(turn, "fail", body="", ending=Text("turn-interrupted"))
             return
         if turn.placeholder_asked and turn.placeholder_id is None:
             await self._outbox.settled(f"{turn_id}/placeholder/0")
@@ -157,9 +157,9 @@ class Turns:
         await growing
         self._failpoints.hit("platform.done")
         if ending is None:
-            await self._end(turn_id, "finish", body=progress.text)
+            await self._end(turn, "finish", body=progress.text)
         else:
-            await self._end(turn_id, "fail", body=progress.text, ending=ending)
+            await self._end(turn, "fail", body=progress.text, ending=ending)
 
     async def _ask(self, turn: Turn, progress: Progress) -> Text | None:
         """Take the agent's answer in; returns why it is none, or not a whole one."""
@@ -241,15 +241,23 @@ class Turns:
 
     async def _decide(self, turn_id: str, event: str, **details: object) -> None:
         await self._ledger.decide(
-            f"{turn_id}/{event}", lambda case: _take(case, turn_id, event, **details), point="input"
+            f"{turn_id}/{event}",
+            lambda case: _take(case, turn_id, event, **details),
+            point="input",
+            preload=[("turns", turn_id)],
         )
 
-    async def _end(self, turn_id: str, event: str, **details: object) -> None:
-        self._ending.add(turn_id)
+    async def _end(self, turn: Turn, event: str, **details: object) -> None:
+        self._ending.add(turn.event_id)
         await self._ledger.decide(
-            f"{turn_id}/final",
-            lambda case: _take(case, turn_id, event, **details),
+            f"{turn.event_id}/final",
+            lambda case: _take(case, turn.event_id, event, **details),
             point="turn.final",
+            preload=[
+                ("turns", turn.event_id),
+                ("rooms", room_key(turn.room_id)),
+                ("users", user_key(turn.user_id)),
+            ],
         )
 
 
