@@ -2,6 +2,7 @@
 
 from machines.chart import Chart
 from machines.dialog import DialogMachine
+from machines.pool import Pool
 from machines.room import RoomMachine
 from machines.tray import TrayMachine
 from machines.turn import TurnMachine
@@ -20,6 +21,7 @@ __all__ = [
     "MACHINES",
     "Chart",
     "DialogMachine",
+    "Pool",
     "RoomMachine",
     "TrayMachine",
     "TurnMachine",

@@ -14,7 +14,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 from config import Agent, Registry
 from machines import DialogMachine, RoomMachine, TurnMachine, UserMachine
@@ -52,6 +52,7 @@ from surface.effects_codec import decode, encode, resolve
 from surface.memory import Memory
 from surface.texts import Markdown, say
 
+T = TypeVar("T")
 Loaded: TypeAlias = Mapping[tuple[Table, str], Stored | None]
 Scanned: TypeAlias = Mapping[tuple[Table, str], Sequence[tuple[str, Stored]]]
 
@@ -176,7 +177,9 @@ class Case:
             )
             progress = self.memory.running.get(turn_id)
             state = progress.state if progress else document.state
-            restored = TurnMachine(document.record, state, live=progress is not None)
+            restored = self.memory.machines.take(
+                TurnMachine, document.record, state, live=progress is not None
+            )
             before = str(written("turns", document.record, restored.stored_state))
             self._open[at] = _Open(restored, document, before)
         machine = self._open[at].machine
@@ -217,7 +220,9 @@ class Case:
         """The open question of a room; a copy until the commit."""
         if room_id not in self._dialogs:
             record, state = self.memory.dialogs.get(room_id, (Dialog(room_id), "idle"))
-            self._dialogs[room_id] = DialogMachine(copy.deepcopy(record), state, live=True)
+            self._dialogs[room_id] = self.memory.machines.take(
+                DialogMachine, copy.deepcopy(record), state, live=True
+            )
         return self._dialogs[room_id]
 
     def note_pace(self, user_id: str, sent: list[float]) -> None:
@@ -322,6 +327,11 @@ class Case:
             elif table == "turns" and key in self.memory.running:
                 self.memory.running[key].state = opened.machine.state
 
+    def release(self) -> None:
+        """Let the machines be used again. Nothing of this case but what it returned may be used after."""
+        for machine in [*(o.machine for o in self._open.values()), *self._dialogs.values()]:
+            self.memory.machines.give_back(machine)
+
     # Inside
 
     def _stored(self, table: Table, key: str) -> Stored | None:
@@ -334,10 +344,17 @@ class Case:
         at = (table, key)
         if at not in self._open:
             document = read(table, key, self._stored(table, key), blank)
-            machine = kind(document.record, document.state)
+            machine = self.memory.machines.take(kind, document.record, document.state)
             before = str(written(table, document.record, machine.stored_state))
             self._open[at] = _Open(machine, document, before)
         return self._open[at].machine
+
+    def _record(self, table: Table, key: str, blank: T) -> T:
+        """A document to look at; its machine, if it is there already, may have changed it."""
+        opened = self._open.get((table, key))
+        if opened is not None:
+            return cast("T", opened.machine.record)
+        return read(table, key, self._stored(table, key), blank).record
 
     def _collect(self) -> None:
         """Take the effects that machines have wanted since the last look, in order."""
@@ -350,8 +367,11 @@ class Case:
         """The language of the person whose room it is, or of whoever the decision is about."""
         if not isinstance(effect, Notice | Amend | Answer | SetTopic):
             return self.world.locale
-        owner = self.room(effect.room_id).record.matrix_user_id or self.sender
-        return self.locale_of(owner or None)
+        room = self._record("rooms", room_key(effect.room_id), Room(effect.room_id))
+        owner = room.matrix_user_id or self.sender
+        if not owner:
+            return self.world.locale
+        return self._record("users", user_key(owner), User(owner, locale=self.world.locale)).locale
 
     def _accept(self, effect: AcceptTurn, out: Outcome) -> None:
         turn = Turn(

@@ -102,7 +102,7 @@ class Ingest:
         self._sync = 0
         self._kept: str | None = None
         self._seen: set[str] = set()
-        self._filling: set[asyncio.Task[None]] = set()
+        self._filling: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> str | None:
         """Read how far the last process came; returns the sync token to go on from."""
@@ -144,7 +144,6 @@ class Ingest:
             self._sync, self._kept = sync, raw["next_batch"]
         self._seen.update(row.key for row in rows)
         for gap in gaps:
-            self._hold(gap.room_id, True)
             self._fill_later(gap)
         self._deliver(rows)
 
@@ -163,20 +162,20 @@ class Ingest:
         for key, stored in await self._ledger.store.scan("dirty"):
             if stored.body.get("kind") == "gap":
                 gap = Gap(key, *(stored.body[k] for k in ("room_id", "sync", "start", "until")))
-                self._hold(gap.room_id, True)
                 self._fill_later(gap)
         await self.gaps_filled()
 
     async def gaps_filled(self) -> None:
         """Wait until no gap is being filled."""
         while self._filling:
-            await asyncio.wait(self._filling)
+            await asyncio.wait(self._filling.values())
 
     async def aclose(self) -> None:
         """Stop filling gaps; what is left is written down."""
-        for task in self._filling:
+        tasks = list(self._filling.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._filling, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _joined(
         self,
@@ -211,9 +210,13 @@ class Ingest:
         return Put("meta", "next_batch", body, None)
 
     def _fill_later(self, gap: Gap) -> None:
+        """Fill a gap unless that is under way: filled twice, its inputs would be handled twice."""
+        if gap.key in self._filling:
+            return
+        self._hold(gap.room_id, True)
         task = asyncio.create_task(self._fill(gap), name=f"gap {gap.room_id}")
-        self._filling.add(task)
-        task.add_done_callback(self._filling.discard)
+        self._filling[gap.key] = task
+        task.add_done_callback(lambda _: self._filling.pop(gap.key))
 
     async def _fill(self, gap: Gap) -> None:
         failures = 0

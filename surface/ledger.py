@@ -112,6 +112,7 @@ class Ledger:
                     outcome = case.outcome(settle, lambda: next(self._seq))
                     break
                 except NotLoaded as need:
+                    case.release()
                     if need.scan:
                         scanned[(need.table, need.key)] = await self.store.scan(
                             need.table, prefix=need.key
@@ -123,9 +124,11 @@ class Ledger:
                     await self.save(outcome.changes, point=point) if outcome.changes else Saved()
                 )
             except Conflict as conflict:
+                case.release()
                 log.debug("decision.conflict", cause=cause, moved=str(conflict))
                 continue
             case.take_over()
+            case.release()
             rows = [resolved(row, saved.ids) for row in outcome.rows]
             decided = Decided(value, rows, outcome.accepted, outcome.ended)
             for listener in self._listeners:

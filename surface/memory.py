@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from machines import Pool
 from machines.dialog import Dialog
 from machines.tray import Tray
 
@@ -39,3 +40,5 @@ class Memory:
     """By room: the last message in it that is not ours."""
     asked_anew: set[str] = field(default_factory=set)
     """Persons who were asked to choose since the start though their room can talk."""
+    machines: Pool = field(default_factory=Pool)
+    """Machines to use again; what they stood for is not in them."""

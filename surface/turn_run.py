@@ -17,7 +17,7 @@ import structlog
 from config import Answers
 from machines.effects import Text
 from machines.turn import Turn
-from store.documents import read, room_key
+from store.documents import read, room_key, user_key
 from surface import render
 from surface.case import Case
 from surface.failpoints import Failpoints
@@ -246,7 +246,10 @@ class Runner:
 
     async def _decide(self, turn_id: str, event: str, **details: object) -> None:
         await self._ledger.decide(
-            f"{turn_id}/{event}", lambda case: _take(case, turn_id, event, **details), point="input"
+            f"{turn_id}/{event}",
+            lambda case: _take(case, turn_id, event, **details),
+            point="input",
+            preload=[("turns", turn_id)],
         )
 
     async def _end(self, turn: Turn, event: str, **details: object) -> None:
@@ -256,6 +259,11 @@ class Runner:
             f"{turn.event_id}/final",
             lambda case: _last(case, turn, event, reply_to=reply_to, **details),
             point="turn.final",
+            preload=[
+                ("turns", turn.event_id),
+                ("rooms", room_key(turn.room_id)),
+                ("users", user_key(turn.user_id)),
+            ],
         )
 
 

@@ -17,8 +17,9 @@ def is_fine(said: Said, name: str) -> bool:
     if len(name) > LIMIT:
         said.reply("name-too-long", max=LIMIT)
         return False
-    visible = (unicodedata.category(char) for char in name if char not in JOINERS)
-    if any(category in ("Cc", "Cf", "Cs", "Zl", "Zp") for category in visible):
+    visible = name.translate(dict.fromkeys(map(ord, JOINERS)))
+    categories = {unicodedata.category(char) for char in visible}
+    if not visible.strip() or categories & {"Cc", "Cf", "Cs", "Zl", "Zp"}:
         said.reply("name-bad")
         return False
     return True

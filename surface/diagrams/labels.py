@@ -49,27 +49,27 @@ def move_apart(root: ET.Element) -> None:
 
     Better one that no other arrow crosses, better a near one.
     """
-    taken = [box for node in _of_class(root, "node") if (box := _state(node)) is not None]
+    states = [box for node in _of_class(root, "node") if (box := _state(node)) is not None]
+    labels = {id(label): box for label in _of_class(root, "edgeLabel") if (box := _label(label))}
     arrows = {
         path.get("data-id"): list(_along(path.get("d", "")))
         for path in root.iter(f"{{{SVG}}}path")
         if path.get("data-et") == "edge"
     }
-    for element in _of_class(root, "edgeLabel"):
-        label = element.find(f"{{{SVG}}}g")
-        if label is None or label.find(f".//{{{SVG}}}text") is None:
+    for label in _of_class(root, "edgeLabel"):
+        box = labels.pop(id(label), None)
+        if box is None:
             continue
-        (x, y), (left, top) = _moved(element), _moved(label)
-        box = _Box(x, y, abs(left), abs(top))
+        taken = [*states, *labels.values()]
         if any(box.covers(other) for other in taken):
-            own = arrows.get(label.get("data-id"), [])
+            own = arrows.get(label[0].get("data-id"), [])
             others = [point for points in arrows.values() if points is not own for point in points]
             boxes = [_Box(*place, box.across, box.down) for place in own]
             free = [b for b in boxes if not any(b.covers(other) for other in taken)]
             if free:
-                box = min(free, key=partial(_cost, (x, y), others))
-                element.set("transform", f"translate({box.x:g}, {box.y:g})")
-        taken.append(box)
+                box = min(free, key=partial(_cost, (box.x, box.y), others))
+                label.set("transform", f"translate({box.x:g}, {box.y:g})")
+        labels[id(label)] = box
 
 
 def _cost(start: Point, others: list[Point], box: _Box) -> tuple[bool, float]:
@@ -91,6 +91,13 @@ def _state(node: ET.Element) -> _Box | None:
         return None
     x, y = _moved(node)
     return _Box(x, y, float(rect.get("width", 0)) / 2, float(rect.get("height", 0)) / 2)
+
+
+def _label(label: ET.Element) -> _Box | None:
+    if label.find(f".//{{{SVG}}}text") is None:
+        return None
+    (x, y), (left, top) = _moved(label), _moved(label[0])
+    return _Box(x, y, abs(left), abs(top))
 
 
 def _along(path: str) -> Iterator[Point]:

@@ -1,10 +1,13 @@
 """The one place from which requests that change something leave: fair, ordered, within the limits.
 
-Homeservers limit an account, not a room (Synapse's default is one message in five seconds after a burst
-of ten). So there is one courier for the account. Requests of a kind share a `Gate`: the most urgent goes
-first (last words, then notices, then the rest), and after a 429 the gate is closed for as long as the
-homeserver said, then opens for one at a time until it is clear that more is allowed. A preview is never
-worth waiting for: it is dropped when the gate is not wide open.
+Homeservers limit an account, not a room. Synapse, as it comes, lets one event through in five seconds after
+a burst of ten, and that is messages, states, invites and created rooms together; on some kinds it has a
+further, slower limit. So there is one courier for the account. A short wait that the homeserver asks for
+is taken for the account's limit, a long one for that of its kind; after either the gate is closed for so
+long, and then opens for one at a time until it is clear that more is allowed.
+
+Who goes first: last words, then notices, then the rest; but waiting makes urgent, so that nobody is put
+off for ever. A preview is never worth waiting for: it is dropped when the gates are not wide open.
 """
 
 from __future__ import annotations
@@ -24,9 +27,13 @@ from surface.matrix.api import Api, Lost, MatrixError
 log = structlog.get_logger()
 
 WIDTH = 16
-"""Requests of one kind under way at once while nobody limits us."""
+"""Requests under way at once, while nobody limits us."""
 PROVEN = 8
-"""Successes in a row after a 429 before the gate is wide again."""
+"""Successes in a row after a 429 before a gate is wide again."""
+SHARED = 6.0
+"""Seconds: a wait up to this is the account's, a longer one that of the kind of request."""
+HEADSTART = 5.0
+"""Seconds by which one degree of urgency is ahead of the next."""
 
 Kind = Literal["message", "create", "join", "invite", "state"]
 
@@ -40,79 +47,41 @@ class Urgency(IntEnum):
 
 
 class Gate:
-    """Lets requests of one kind through, the most urgent first."""
+    """How much is let through: of all requests, or of one kind."""
 
     def __init__(self) -> None:
-        self._width = WIDTH
-        self._busy = 0
-        self._closed_until = 0.0
+        self.width = WIDTH
+        self.busy = 0
+        self.closed_until = 0.0
+        self.waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        """A heap: by when each would like to have gone, then in order."""
         self._successes = 0
-        self._order = itertools.count()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def open(self) -> bool:
-        """True when a request would go out at once."""
-        now = asyncio.get_running_loop().time()
-        return now >= self._closed_until and self._busy < self._width and not self._waiting
 
     @property
     def limited(self) -> bool:
         """True while the homeserver's last word was that we are too fast."""
-        return self._width < WIDTH
+        return self.width < WIDTH
 
-    @asynccontextmanager
-    async def passage(self, urgency: int) -> AsyncIterator[None]:
-        """Wait for one's turn, and hold a place while the request is under way."""
-        if self.open:
-            self._busy += 1
-        else:
-            ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (urgency, next(self._order), ready))
-            self._let_through()
-            try:
-                await ready
-            except asyncio.CancelledError:
-                if ready.done() and not ready.cancelled():
-                    self._busy -= 1
-                    self._let_through()
-                raise
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            self._let_through()
+    def lets_through(self, now: float) -> bool:
+        """Whether one more may go."""
+        return now >= self.closed_until and self.busy < self.width
+
+    def head(self) -> tuple[float, int] | None:
+        """The place in the order of the first who waits."""
+        while self.waiting and self.waiting[0][2].done():
+            heapq.heappop(self.waiting)
+        return self.waiting[0][:2] if self.waiting else None
 
     def succeeded(self) -> None:
         """A request got through."""
         self._successes += 1
-        if self._successes >= PROVEN and self._width < WIDTH:
-            self._width = WIDTH
+        if self._successes >= PROVEN:
+            self.width = WIDTH
 
-    def refused(self, retry_after: float) -> None:
-        """The homeserver limits us: nothing more for so many seconds, then one at a time."""
-        now = asyncio.get_running_loop().time()
-        self._closed_until = max(self._closed_until, now + retry_after)
-        self._width, self._successes = 1, 0
-
-    def _let_through(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._waiting:
-            if self._waiting[0][2].done():
-                heapq.heappop(self._waiting)
-                continue
-            if loop.time() < self._closed_until:
-                self._timer = loop.call_at(self._closed_until, self._let_through)
-                return
-            if self._busy >= self._width:
-                return
-            _, _, ready = heapq.heappop(self._waiting)
-            self._busy += 1
-            ready.set_result(None)
+    def refused(self, until: float) -> None:
+        """The homeserver limits us: nothing more until then, and after that one at a time."""
+        self.closed_until = max(self.closed_until, until)
+        self.width, self._successes = 1, 0
 
 
 class Courier:
@@ -120,11 +89,14 @@ class Courier:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._account = Gate()
         self._gates: dict[Kind, Gate] = {}
+        self._order = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
 
-    def gate(self, kind: Kind) -> Gate:
-        """The gate of a kind of request."""
-        return self._gates.setdefault(kind, Gate())
+    def limited(self, kind: Kind) -> bool:
+        """True while the homeserver limits requests of this kind: none should be made that can be spared."""
+        return self._account.limited or self._gate(kind).limited
 
     async def carry(
         self,
@@ -138,36 +110,101 @@ class Courier:
             MatrixError: it was refused for another reason than the limits.
             Lost: there was no usable answer.
         """
-        gate = self.gate(kind)
         while True:
-            async with gate.passage(urgency):
+            async with self._passage(kind, urgency):
                 try:
                     answer = await request()
                 except MatrixError as error:
                     if not error.limited:
                         raise
-                    wait = error.retry_after or 5.0
-                    gate.refused(wait)
-                    log.info("courier.limited", kind=kind, seconds=round(wait, 1))
+                    self._refused(kind, error)
                 else:
-                    gate.succeeded()
+                    self._succeeded(kind)
                     return answer
 
     async def try_now(
         self, kind: Kind, request: Callable[[], Awaitable[dict[str, Any]]]
     ) -> dict[str, Any] | None:
         """Carry a request out only if it may go at once; None if it was dropped."""
-        gate = self.gate(kind)
-        if not gate.open or gate.limited:
+        if self.limited(kind) or not self._open(kind):
             return None
-        async with gate.passage(Urgency.REST):
+        async with self._passage(kind, Urgency.REST):
             try:
                 answer = await request()
             except MatrixError as error:
                 if error.limited:
-                    gate.refused(error.retry_after or 5.0)
+                    self._refused(kind, error)
                 return None
             except Lost:
                 return None
-        gate.succeeded()
+            self._succeeded(kind)
         return answer
+
+    @asynccontextmanager
+    async def _passage(self, kind: Kind, urgency: Urgency) -> AsyncIterator[None]:
+        """Wait for one's turn, and hold a place while the request is under way."""
+        gate = self._gate(kind)
+        if self._open(kind):
+            self._enter(gate)
+        else:
+            loop = asyncio.get_running_loop()
+            ready: asyncio.Future[None] = loop.create_future()
+            due = loop.time() + urgency * HEADSTART
+            heapq.heappush(gate.waiting, (due, next(self._order), ready))
+            self._let_through()
+            try:
+                await ready
+            except asyncio.CancelledError:
+                if ready.done() and not ready.cancelled():
+                    self._leave(gate)
+                raise
+        try:
+            yield
+        finally:
+            self._leave(gate)
+
+    def _gate(self, kind: Kind) -> Gate:
+        return self._gates.setdefault(kind, Gate())
+
+    def _open(self, kind: Kind) -> bool:
+        """Whether a request would go out at once."""
+        now, gate = asyncio.get_running_loop().time(), self._gate(kind)
+        return gate.head() is None and gate.lets_through(now) and self._account.lets_through(now)
+
+    def _enter(self, gate: Gate) -> None:
+        gate.busy += 1
+        self._account.busy += 1
+
+    def _leave(self, gate: Gate) -> None:
+        gate.busy -= 1
+        self._account.busy -= 1
+        self._let_through()
+
+    def _succeeded(self, kind: Kind) -> None:
+        self._account.succeeded()
+        self._gate(kind).succeeded()
+
+    def _refused(self, kind: Kind, error: MatrixError) -> None:
+        wait = error.retry_after or 5.0
+        gate = self._account if wait <= SHARED else self._gate(kind)
+        gate.refused(asyncio.get_running_loop().time() + wait)
+        log.info("courier.limited", kind=kind, seconds=round(wait, 1))
+
+    def _let_through(self) -> None:
+        """Let as many go as may, the first in order first; be back when a gate opens."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            waiting = [(head, g) for g in self._gates.values() if (head := g.head()) is not None]
+            free = [(head, gate) for head, gate in waiting if gate.lets_through(now)]
+            if not free or not self._account.lets_through(now):
+                break
+            _, gate = min(free, key=lambda found: found[0])
+            self._enter(gate)
+            heapq.heappop(gate.waiting)[2].set_result(None)
+        closed = [max(gate.closed_until, self._account.closed_until) for _, gate in waiting]
+        if later := [until for until in closed if until > now]:
+            self._timer = loop.call_at(min(later), self._let_through)

@@ -47,14 +47,19 @@ class Crypto:
 
         Timeline messages are left out: they are decrypted when they are taken up.
         """
-        response = SyncResponse.from_dict(_for_nio(raw))
-        if not isinstance(response, SyncResponse):
-            log.warning("sync.not_understood_by_nio", why=str(response))
+        olm, counts = self._client.olm, raw.get("device_one_time_keys_count")
+        left = counts.get("signed_curve25519") if isinstance(counts, dict) else None
+        if olm is not None and isinstance(left, int):
+            # By nio 0 is taken for "not told"; without new one-time keys nobody can write to us.
+            olm.uploaded_key_count = left
+        news = _for_nio(raw)
+        if news is None:
             return
-        await self._client.receive_response(response)
-        if self._client.olm is not None and response.device_key_count.signed_curve25519 == 0:
-            # nio takes 0 for "not told"; without new one-time keys nobody can write to us.
-            self._client.olm.uploaded_key_count = 0
+        response = SyncResponse.from_dict(news)
+        if isinstance(response, SyncResponse):
+            await self._client.receive_response(response)
+        else:
+            log.warning("sync.not_understood_by_nio", why=str(response))
 
     async def housekeeping(self) -> None:
         """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync."""
@@ -193,8 +198,11 @@ class Crypto:
         await self._client.receive_response(response)
 
 
-def _for_nio(raw: dict[str, Any]) -> dict[str, Any]:
-    """A copy for nio, which writes into what it parses, without the timeline's messages."""
+def _for_nio(raw: dict[str, Any]) -> dict[str, Any] | None:
+    """A copy for nio, which writes into what it parses, without the timeline's messages.
+
+    None if nothing in it is news to the Olm machine, as in most syncs: nio would rewrite its tables.
+    """
     slim = {k: v for k, v in raw.items() if k != "rooms"}
     rooms = raw.get("rooms")
     rooms = rooms if isinstance(rooms, dict) else {}
@@ -202,11 +210,16 @@ def _for_nio(raw: dict[str, Any]) -> dict[str, Any]:
     for room_id, room in (rooms.get("join") or {}).items():
         timeline = room.get("timeline") or {}
         states = [e for e in timeline.get("events", ()) if isinstance(e, dict) and "state_key" in e]
-        joined[room_id] = {
-            **room,
-            "ephemeral": {"events": []},
-            "account_data": {"events": []},
-            "timeline": {**timeline, "events": states},
-        }
+        if states or (room.get("state") or {}).get("events"):
+            joined[room_id] = {
+                **room,
+                "ephemeral": {"events": []},
+                "account_data": {"events": []},
+                "timeline": {**timeline, "events": states},
+            }
+    devices = raw.get("device_lists") or {}
+    told = (raw.get("to_device") or {}).get("events"), devices.get("changed"), devices.get("left")
+    if not joined and not any(told):
+        return None
     slim["rooms"] = {"join": joined, "invite": {}, "leave": {}}
     return copy.deepcopy(slim)

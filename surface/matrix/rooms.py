@@ -116,7 +116,7 @@ class Rooms:
     @property
     def limited(self) -> bool:
         """True while the homeserver limits our messages: nothing should be sent that can be spared."""
-        return self._courier.gate("message").limited
+        return self._courier.limited("message")
 
     async def preview(
         self, room_id: str, content: dict[str, Any], transaction: str, *, encrypted: bool

@@ -160,15 +160,14 @@ class Lane:
     # --- what must be true --------------------------------------------------------------------
 
     async def settled(self) -> None:
-        """Wait until nothing is pending. Polled: another process's commits wake nobody."""
+        """Wait until nothing is pending and nothing moves. Polled: another process's commits wake
+        nobody."""
+        last: Counter[str] | None = None
 
         def done() -> bool:
-            passed = self.passed()
-            return not self.bot.pending() and all(
-                passed[point] == passed[point.replace(".before", ".after")]
-                for point in passed
-                if point.startswith("commit.") and point.endswith(".before")
-            )
+            nonlocal last
+            before, last = last, self.passed()
+            return before == last and not self.bot.pending()
 
         await _until(done, lambda: f"still pending: {self.bot.pending()}")
 
@@ -209,10 +208,6 @@ class Lane:
             begun = [body[: len(begin)] for body, begin in zip(notices, wanted, strict=False)]
             assert begun == wanted, f"the notices in {room_id}"
             assert len(notices) == len(wanted), f"the notices in {room_id}: {notices}"
-
-    def reuse_checked(self) -> None:
-        """Take note of the ids that are in use now."""
-        self._check_reuse()
 
     async def _check_chat(
         self,

@@ -23,8 +23,10 @@ import pytest_asyncio
 
 from surface.failpoints import COMMITS, POINTS, REQUESTS
 from surface.homeserver import Homeserver
-from tests.crash.inputs import INPUTS, Input
+from tests.crash.inputs import INPUTS, Clear, Input, Message, New, Streaming
 from tests.crash.lane import Lane, Lanes
+from tests.rig import node
+from tests.rig.crypto_person import CryptoPerson
 
 WIDTH = 3
 """Bots at work at once."""
@@ -126,16 +128,20 @@ async def played(lanes: Lanes, kind: type[Input]) -> Counter[str]:
 async def killed(lanes: Lanes, case: Case) -> None:
     """Play an input, be killed at the point, start again: all must be as if nothing had been."""
     async with lanes.one() as lane:
-        it = case.input()
-        await it.prepare(lane)
-        lane.disarm()
-        lane.arm(f"{case.point}:{case.nth}")
-        await it.begin(lane)
-        assert await lane.bot.died() == -signal.SIGKILL
-        lane.disarm()
-        await lane.bot.start()
-        await it.end(lane)
-        await holds(lane, it)
+        await killed_in(lane, case)
+
+
+async def killed_in(lane: Lane, case: Case) -> None:
+    it = case.input()
+    await it.prepare(lane)
+    lane.disarm()
+    lane.arm(f"{case.point}:{case.nth}")
+    await it.begin(lane)
+    assert await lane.bot.died() == -signal.SIGKILL
+    lane.disarm()
+    await lane.bot.start()
+    await it.end(lane)
+    await holds(lane, it)
 
 
 async def holds(lane: Lane, it: Input) -> None:
@@ -174,6 +180,32 @@ async def test_killed_at(point: str, matrix: Matrix) -> None:
         raise ExceptionGroup(f"killed at {point}", failures)
 
 
+ENCRYPTED = (
+    Case(Message, "commit.ingest.before", 1),
+    Case(Message, "commit.ingest.after", 1),
+    Case(Message, "request.answer.after", 1),
+    Case(Streaming, "request.preview.before", 1),
+    Case(New, "request.create.after", 1),
+    Case(Clear, "request.notice.after", 1),
+)
+
+
+async def test_killed_in_encrypted_rooms(homeserver: Homeserver, fast_root: Path) -> None:
+    """What lies in the inbox is ciphertext, and keys are lost or kept with everything else."""
+    if reason := node.missing():
+        pytest.skip(reason)
+    lane = await Lane.open(homeserver, fast_root, CryptoPerson, encryption=True)
+    try:
+        for case in ENCRYPTED:
+            try:
+                await killed_in(lane, case)
+            except Exception as error:
+                error.add_note(f"killed in: {case}")
+                raise
+    finally:
+        await lane.close()
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_input_is_interrupted(matrix: Matrix, request: pytest.FixtureRequest) -> None:
     """The sample leaves no input and no point out."""
@@ -193,15 +225,15 @@ def test_every_failpoint_in_the_code_is_listed() -> None:
     """What is passed under a name that no list has would be an error in production."""
     found = 0
     for file in sorted(SURFACE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.Call):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call):
                 continue
-            where = f"{file.name}:{node.lineno}"
-            if isinstance(node.func, ast.Attribute) and node.func.attr == "hit":
+            where = f"{file.name}:{call.lineno}"
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "hit":
                 found += 1
-                pattern = _pattern(node.args[0])
+                pattern = _pattern(call.args[0])
                 assert any(pattern.fullmatch(point) for point in POINTS), where
-            for word in node.keywords:
+            for word in call.keywords:
                 if word.arg == "point" and isinstance(word.value, ast.Constant):
                     assert word.value.value in {*COMMITS, *REQUESTS}, where
     assert found >= 8, "the calls are not found any more"

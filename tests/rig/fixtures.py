@@ -144,9 +144,6 @@ async def make_bot(homeserver: Homeserver, fast_root: Path) -> AsyncIterator[Mak
     finally:
         for bot, _ in made:
             bot.kill()
-            shutil.copy(bot.root / "bot.log", "/tmp/lastbot.log") if (
-                bot.root / "bot.log"
-            ).exists() else None
             shutil.rmtree(bot.root, ignore_errors=True)
     complaints = [line for bot, may in made if not may for line in bot.complaints()]
     assert not complaints
@@ -166,9 +163,6 @@ def shared_bots(homeserver: Homeserver, fast_root: Path) -> Iterator[dict[str, B
     finally:
         for bot in bots.values():
             bot.kill()
-            shutil.copy(bot.root / "bot.log", "/tmp/lastbot.log") if (
-                bot.root / "bot.log"
-            ).exists() else None
             shutil.rmtree(bot.root, ignore_errors=True)
     assert not [line for bot in bots.values() for line in bot.complaints()]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from surface.matrix.api import Api, MatrixError
-from surface.matrix.courier import WIDTH, Courier, Urgency
+from surface.matrix.courier import WIDTH, Courier, Kind, Urgency
 
 
 class Homeserver:
@@ -84,7 +84,7 @@ async def test_after_a_refusal_only_one_goes_at_a_time(
         while len(homeserver.asked) < 2:
             await asyncio.sleep(0)
     await settled()
-    assert courier.gate("message").limited
+    assert courier.limited("message")
     assert len(homeserver.asked) == 2  # the refused one, and the only one under way now
     homeserver.let_go.set()
     await asyncio.gather(*tasks)
@@ -100,7 +100,7 @@ async def test_a_preview_is_dropped_when_it_would_have_to_wait(
     assert homeserver.asked == ["refused"]
 
 
-async def test_a_limit_on_messages_does_not_hold_up_other_requests(
+async def test_a_long_wait_on_messages_does_not_hold_up_other_requests(
     courier: Courier, homeserver: Homeserver
 ) -> None:
     homeserver.refuse = [30.0]
@@ -108,6 +108,59 @@ async def test_a_limit_on_messages_does_not_hold_up_other_requests(
     homeserver.let_go.set()
     await courier.carry("state", Urgency.REST, homeserver.request("state"))
     assert homeserver.asked == ["refused", "state"]
+
+
+async def test_a_short_wait_is_the_whole_accounts(courier: Courier, homeserver: Homeserver) -> None:
+    """Synapse counts messages, states, invites and created rooms together."""
+    homeserver.refuse = [0.05]
+    homeserver.let_go.set()
+    started = asyncio.get_running_loop().time()
+    assert await courier.try_now("message", homeserver.request("refused")) is None
+    assert await courier.try_now("state", homeserver.request("dropped")) is None
+    await courier.carry("create", Urgency.REST, homeserver.request("create"))
+    assert asyncio.get_running_loop().time() - started >= 0.05
+    assert homeserver.asked == ["refused", "create"]
+
+
+async def test_while_the_account_is_limited_all_kinds_go_one_at_a_time_in_one_order(
+    courier: Courier, homeserver: Homeserver
+) -> None:
+    homeserver.refuse = [0.05]
+    assert await courier.try_now("message", homeserver.request("refused")) is None
+    waiting: list[tuple[Kind, Urgency]] = [
+        ("create", Urgency.REST),
+        ("message", Urgency.NOTICE),
+        ("state", Urgency.REST),
+        ("message", Urgency.FINAL),
+    ]
+    jobs = [courier.carry(k, u, homeserver.request(f"{k} {u.name}")) for k, u in waiting]
+    tasks = [asyncio.create_task(job) for job in jobs]
+    async with asyncio.timeout(5):
+        while len(homeserver.asked) < 2:
+            await asyncio.sleep(0)
+    await settled()
+    assert homeserver.asked == ["refused", "message FINAL"]
+    homeserver.let_go.set()
+    await asyncio.gather(*tasks)
+    assert homeserver.asked[2:] == ["message NOTICE", "create REST", "state REST"]
+
+
+async def test_who_has_waited_long_goes_before_the_urgent(
+    courier: Courier, homeserver: Homeserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("surface.matrix.courier.HEADSTART", 0.01)
+    homeserver.refuse = [0.1]
+    assert await courier.try_now("message", homeserver.request("refused")) is None
+    first = asyncio.create_task(courier.carry("create", Urgency.REST, homeserver.request("create")))
+    await settled()
+    loop = asyncio.get_running_loop()
+    passed: asyncio.Future[None] = loop.create_future()
+    loop.call_later(0.05, passed.set_result, None)
+    await passed
+    homeserver.let_go.set()
+    await courier.carry("message", Urgency.FINAL, homeserver.request("final"))
+    await first
+    assert homeserver.asked == ["refused", "create", "final"]
 
 
 async def test_a_waiting_request_can_be_given_up(courier: Courier, homeserver: Homeserver) -> None:

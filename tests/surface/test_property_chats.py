@@ -228,8 +228,23 @@ def _result(effect: Effect, *, refused: bool) -> Result:
 # --- what may happen ----------------------------------------------------------------------------
 
 SAID = st.sampled_from(
-    "!new|!new|!new Room|!clear|!clear|!undo|!undo|!agent echo|!agent shout|hello|hello|1|!archive"
-    "|!restore C1|!restore C2".split("|")
+    [
+        "!new",
+        "!new",
+        "!new Room",
+        "!clear",
+        "!clear",
+        "!undo",
+        "!undo",
+        "!agent echo",
+        "!agent shout",
+        "hello",
+        "hello",
+        "1",
+        "!archive",
+        "!restore C1",
+        "!restore C2",
+    ]
 )
 Op = tuple[str, int, int, Any]
 OPS = st.one_of(
