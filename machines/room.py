@@ -103,7 +103,9 @@ class RoomMachine(Chart[Room]):
     greet = unprovisioned.to(home)
     provision = unprovisioned.to(bound, cond="agent_given") | unprovisioned.to(unbound)
 
-    contact = unprovisioned.to.itself(internal=True, on="note_inviter")
+    contact = unprovisioned.to.itself(internal=True, on="note_inviter") | lost.to(
+        unprovisioned, on="note_inviter"
+    )
     take_in = unprovisioned.to(bound, cond="agent_given") | unprovisioned.to(unbound)
 
     # Talk and commands.
@@ -189,7 +191,8 @@ class RoomMachine(Chart[Room]):
     observed_agent_missing = bound.to(unbound) | cleared.to(unbound)
     observed_agent_back = unbound.to(bound, cond="has_binding")
     observed_renamed = (
-        home.to.itself(internal=True, on="note_name")
+        unprovisioned.to.itself(internal=True, on="note_name")
+        | home.to.itself(internal=True, on="note_name")
         | unbound.to.itself(internal=True, on="note_name")
         | bound.to.itself(internal=True, on="note_name")
         | cleared.to.itself(internal=True, on="note_name")

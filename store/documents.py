@@ -159,7 +159,7 @@ def read(table: Table, key: str, stored: Stored | None, blank: R) -> Document[R]
     if body.get("state") not in shape.states:
         raise DocumentError(f"{table}/{key}: unknown state {body.get('state')!r}")
     record = _parse(table, key, shape, body)
-    return Document(cast(R, record), body["state"], stored.rev, list(body.get("history", [])))
+    return Document(cast("R", record), body["state"], stored.rev, list(body.get("history", [])))
 
 
 def written(table: Table, record: object, state: str, **more: Any) -> dict[str, Any]:

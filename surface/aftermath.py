@@ -53,9 +53,12 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 display_name=result.display_name,
             )
         case CreateRoom() if result.refused is not None:
-            case.user(effect.owner).take(
-                "create_failed", nonce=effect.nonce, reason=result.reason or result.refused
-            )
+            user = case.user(effect.owner)
+            # A homeserver may refuse after it has made the room, which /sync has shown us by then.
+            if effect.nonce in user.record.creations:
+                user.take(
+                    "create_failed", nonce=effect.nonce, reason=result.reason or result.refused
+                )
         case CreateRoom() if result.room_id is not None:
             onboarding.created(
                 case, effect.owner, effect.nonce, result.room_id, encrypted=result.encrypted

@@ -293,8 +293,12 @@ class Case:
                 case AcceptTurn():
                     self._accept(effect, out)
                 case EndTurns(room_id):
+                    # Last words come before what follows the end: nobody speaks after leaving.
+                    later = self._effects[at:]
+                    del self._effects[at:]
                     self._end_turns(room_id, running_only=False)
                     self._collect()
+                    self._effects.extend(later)
                 case StopTurn(room_id):
                     self._end_turns(room_id, running_only=True)
                     self._collect()

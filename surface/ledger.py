@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from store.store import Conflict, Delete, Saved, Store, Stored, Table, Write
-from surface.case import Accepted, Case, NotLoaded, Row, World, resolved
+from surface.case import Accepted, Case, Loaded, NotLoaded, Outcome, Row, Scanned, World, resolved
 from surface.clock import Clock
 from surface.failpoints import Failpoints
 from surface.memory import Memory
@@ -94,6 +94,7 @@ class Ledger:
             scanned: dict[tuple[Table, str], Sequence[tuple[str, Stored]]] = {}
             for table, key in preload:
                 loaded[(table, key)] = await self.store.get(table, key)
+            outcome: Outcome | None
             while True:
                 case = Case(
                     cause,
@@ -119,6 +120,16 @@ class Ledger:
                         )
                     else:
                         loaded[(need.table, need.key)] = await self.store.get(need.table, need.key)
+                except Exception:
+                    # Read one after the other, documents may not belong together. What goes wrong on
+                    # such says nothing; on documents that all still stand it is an error.
+                    if not await self._moved(loaded, scanned):
+                        raise
+                    outcome = None
+                    break
+            if outcome is None:
+                log.debug("decision.torn", cause=cause)
+                continue
             try:
                 saved = (
                     await self.save(outcome.changes, point=point) if outcome.changes else Saved()
@@ -135,6 +146,16 @@ class Ledger:
                 listener(decided)
             return decided
         raise RuntimeError(f"decision {cause} met {PATIENCE} conflicts in a row")
+
+    async def _moved(self, loaded: Loaded, scanned: Scanned) -> bool:
+        """Whether anything that a decision was based on is not so any more."""
+        for (table, key), stored in loaded.items():
+            if await self.store.get(table, key) != stored:
+                return True
+        for (table, prefix), rows in scanned.items():
+            if await self.store.scan(table, prefix=prefix) != rows:
+                return True
+        return False
 
     async def save(self, changes: Sequence[Write], *, point: str) -> Saved:
         """One commit, between its two failpoints.

@@ -45,7 +45,8 @@ def receive(case: Case, event: Input, house: House, facts: Facts) -> None:
             _message(case, event, house, facts)
         case Edit(_, sender, target, body):
             turn = case.turn(target)
-            if turn is not None and turn.record.user_id == sender and turn.knows("replace"):
+            mine = turn is not None and turn.record.user_id == sender
+            if turn is not None and mine and body.strip() and turn.knows("replace"):
                 turn.take("replace", body=body)
         case Redaction(_, sender, target):
             turn = case.turn(target)
@@ -85,7 +86,7 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
         return
     owner = room.record.matrix_user_id
     assert owner is not None
-    user = case.user(owner)
+    user, by_owner = case.user(owner), message.sender == owner
     if message.msgtype in FILES and not limits.exceeded(case, message, room, house.limits):
         case.say(message.room_id, "files-unsupported", message.event_id)
     if message.msgtype not in WORDS or not message.body.strip():
@@ -102,18 +103,21 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
     dialog = case.dialog(message.room_id)
     match said:
         case Command(name, arguments):
-            if name not in answers.ANSWERS:
+            if by_owner and name not in answers.ANSWERS:
                 answers.withdraw(case, message.room_id, "cancel")
-            dispatch(Said(case, room, user, message.event_id, arguments, house, facts), name)
-        case Number(value) if dialog.state == "choosing" and message.reply_to in (
-            None,
-            dialog.record.list_event_id,
+            command = Said(case, room, user, message.event_id, arguments, house, by_owner, facts)
+            dispatch(command, name)
+        case Number(value) if (
+            by_owner
+            and dialog.state == "choosing"
+            and message.reply_to in (None, dialog.record.list_event_id)
         ):
             answers.pick(Said(case, room, user, message.event_id, "", house), value)
         case Number() if message.stale_list:
             case.say(message.room_id, "choice-stale", message.event_id)
         case Number() | Talk():
-            answers.withdraw(case, message.room_id, "cancel")
+            if by_owner:
+                answers.withdraw(case, message.room_id, "cancel")
             _talk(case, room, user, message, house.limits)
 
 
@@ -125,7 +129,9 @@ def _undecided(
     house: House,
 ) -> None:
     """The inviter says something in a room of which nobody knows yet whether the bot is to stay."""
-    if not house.access.permits(message.sender):
+    if not house.access.permits(message.sender) or message.msgtype not in WORDS:
+        return
+    if limits.exceeded(case, message, room, house.limits):
         return
     answering = isinstance(said, Command) and said.name in answers.ANSWERS
     if answering and case.dialog(message.room_id).state == "confirming":

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -21,18 +22,42 @@ from markdown_it.token import Token
 from surface import texts
 from surface.split import split
 
-EVENT_LIMIT = 40_000
+EVENT_LIMIT = 44_000
 """Bytes of JSON that a content may have. An event may have 65,536 (spec), of which encryption takes a
-third and the envelope some."""
+quarter and the envelope some."""
 
 ALLOWED = {
     "del": set(),
     **{f"h{n}": set() for n in range(1, 7)},
-    **dict.fromkeys(
-        "blockquote p ul sup sub li b i u strong em s hr br table thead tbody tr th td caption pre "
-        "details summary".split(),
-        set(),
-    ),
+    **{
+        tag: set()
+        for tag in (
+            "blockquote",
+            "p",
+            "ul",
+            "sup",
+            "sub",
+            "li",
+            "b",
+            "i",
+            "u",
+            "strong",
+            "em",
+            "s",
+            "hr",
+            "br",
+            "table",
+            "thead",
+            "tbody",
+            "tr",
+            "th",
+            "td",
+            "caption",
+            "pre",
+            "details",
+            "summary",
+        )
+    },
     "a": {"href", "target"},
     "ol": {"start"},
     "code": {"class"},
@@ -40,6 +65,10 @@ ALLOWED = {
 }
 """Spec, m.room.message msgtypes: the tags and attributes that clients show. `img` is left out: an agent
 could make every reader's client fetch things."""
+
+SCHEMES = ("https", "http", "ftp", "mailto", "magnet")
+"""What links may lead to (spec)."""
+_ABSOLUTE = re.compile(rf"(?:{'|'.join(SCHEMES)}):", re.IGNORECASE)
 
 
 def _spoiler(state: StateInline, silent: bool) -> bool:
@@ -89,9 +118,13 @@ def link(room_id: str, name: str | None = None, via: str | None = None) -> texts
 def notice(
     locale: str, key: str, params: Mapping[str, str | int], reply_to: str | None = None
 ) -> dict[str, Any]:
-    """A service message."""
-    markdown = texts.say(locale, key, params)
-    content = {"msgtype": "m.notice", **formatted(markdown, plain(markdown))}
+    """A service message; of one that is too long for an event, the beginning."""
+
+    def notice_of(words: str) -> dict[str, Any]:
+        return {"msgtype": "m.notice", **formatted(words, plain(words))}
+
+    words = texts.say(locale, key, params)
+    content = notice_of(next(split(words, lambda part: _fits(part, notice_of))))
     if reply_to:
         content["m.relates_to"] = {"m.in_reply_to": {"event_id": reply_to}}
     return content
@@ -113,13 +146,21 @@ def placed(content: dict[str, Any], thread: str | None, reply_to: str | None) ->
     return content
 
 
-def parts(markdown: str, *, edits: str | None = None) -> list[dict[str, Any]]:
-    """An agent's words as one message or several, each small enough; the first may be an edit."""
+def parts(
+    markdown: str, *, edits: str | None = None, most: int | None = None
+) -> list[dict[str, Any]]:
+    """An agent's words as one message or several, each small enough; the first may be an edit.
+
+    Args:
+        markdown: what the agent said.
+        edits: the event that the first part replaces.
+        most: parts that are wanted; what would come after them is left out.
+    """
 
     def content(words: str) -> dict[str, Any]:
         return edit(answer(words), edits) if edits else answer(words)
 
-    cut = split(markdown, lambda words: _size(content(words)) <= EVENT_LIMIT)
+    cut = islice(split(markdown, lambda words: _fits(words, content)), most)
     return [content(words) if n == 0 else answer(words) for n, words in enumerate(cut)]
 
 
@@ -130,7 +171,7 @@ def clean(html: str) -> str:
         tags=set(ALLOWED),
         attributes={tag: names for tag, names in ALLOWED.items() if names},
         attribute_filter=_attribute,
-        url_schemes={"https", "http", "ftp", "mailto", "magnet"},
+        url_schemes=set(SCHEMES),
         link_rel="noopener",
     )
 
@@ -139,11 +180,15 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
     if tag == "code" and name == "class":
         kept = [part for part in value.split() if part.startswith("language-")]
         return kept[0] if kept else None
+    if name == "href":
+        # Spec: a link is absolute.
+        return value if _ABSOLUTE.match(value) else None
     return value
 
 
-def _size(content: dict[str, Any]) -> int:
-    return len(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+def _fits(words: str, content: Callable[[str], dict[str, Any]]) -> bool:
+    # What is too long already need not be rendered to be sure. nio escapes all but ASCII when it encrypts.
+    return len(words) <= EVENT_LIMIT and len(json.dumps(content(words))) <= EVENT_LIMIT
 
 
 def edit(content: dict[str, Any], of: str) -> dict[str, Any]:

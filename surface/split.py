@@ -3,11 +3,17 @@
 Rule: nothing is lost and nothing is torn that can be kept whole. A code block that does not fit is cut
 between its lines and fenced again in every part, with its language; a paragraph is cut between lines,
 then words, and only then anywhere.
+
+To say whether a part fits costs its rendering, so that is asked a few times for each part, whatever the
+number of its paragraphs, and parts are made as they are asked for.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 
 from markdown_it import MarkdownIt
 
@@ -16,27 +22,45 @@ _BLOCKS = MarkdownIt("commonmark").enable(["table"])
 Fits = Callable[[str], bool]
 
 
-def split(markdown: str, fits: Fits) -> list[str]:
+def split(markdown: str, fits: Fits) -> Iterator[str]:
     """The parts of `markdown`, each of which `fits`; a single one if it fits as it is.
 
     Args:
+        markdown: the answer.
         fits: says whether a part is small enough; must hold for a single character.
     """
     if fits(markdown):
-        return [markdown]
-    parts: list[str] = []
-    part = ""
-    for piece in _pieces(markdown, fits):
-        joined = f"{part}\n\n{piece}" if part else piece
-        if fits(joined):
-            part = joined
-        else:
-            if part:
-                parts.append(part)
-            part = piece
-    if part:
-        parts.append(part)
-    return parts
+        yield markdown
+        return
+    pieces = _pieces(re.sub(r"\r\n?", "\n", markdown), fits)
+    held = list(islice(pieces, 1))
+    if not held:
+        # Nothing but blank lines; too many of them.
+        yield markdown[:1]
+    while held:
+        low = high = 1
+        while high <= len(held) and fits(_joined(held, high)):
+            low, high = high, 2 * high
+            held += islice(pieces, max(0, high - len(held)))
+        count = _most(partial(_joined, held), fits, low, min(high, len(held) + 1))
+        yield _joined(held, count)
+        held = held[count:] or list(islice(pieces, 1))
+
+
+def _joined(pieces: list[str], count: int) -> str:
+    return "\n\n".join(pieces[:count])
+
+
+def _head(text: str, length: int) -> str:
+    return text[:length]
+
+
+def _most(beginning: Callable[[int], str], fits: Fits, low: int, high: int) -> int:
+    """About the greatest number whose beginning fits: `low` does, `high` does not."""
+    while high - low > max(1, high // 64):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(beginning(middle)) else (low, middle)
+    return low
 
 
 def _pieces(markdown: str, fits: Fits) -> Iterator[str]:
@@ -79,11 +103,7 @@ def _fenced(code: str, fence: str, info: str, fits: Fits) -> Iterator[str]:
 def _cut(text: str, fits: Fits) -> Iterator[str]:
     """Cut between lines, then words, then anywhere: always as much as fits."""
     while not fits(text):
-        low, high = 1, len(text)
-        while low < high:  # The longest beginning that fits.
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(text[:middle]) else (low, middle - 1)
-        at = low
+        at = low = _most(partial(_head, text), fits, 1, len(text))
         for border in ("\n", " "):
             found = text.rfind(border, 0, low + 1)
             if found > low // 2:

@@ -26,7 +26,7 @@ class Timers:
         """Start timers for new dialogs, stop those of answered ones."""
         open_now = self._ledger.memory.dialogs
         for room_id, (dialog, handle) in list(self._timers.items()):
-            if room_id not in open_now or open_now[room_id][0].choices is not dialog.choices:
+            if room_id not in open_now or _key(open_now[room_id][0]) != _key(dialog):
                 handle.cancel()
                 del self._timers[room_id]
         for room_id, (dialog, _) in open_now.items():
@@ -45,3 +45,8 @@ class Timers:
         )
         self._expiring.add(task)
         task.add_done_callback(self._expiring.discard)
+
+
+def _key(dialog: Dialog) -> tuple[object, ...]:
+    """What makes one question another one."""
+    return dialog.purpose, dialog.subject, tuple(dialog.choices), dialog.list_event_id

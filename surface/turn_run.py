@@ -116,12 +116,15 @@ class Runner:
         await self._decide(turn.event_id, "start", repeatable=client.capabilities.dedupes)
         # From here on an edit of the message comes too late; one that came just in time counts.
         current = await self._turn(turn.event_id) or turn
+        room = await self._ledger.store.get("rooms", room_key(turn.room_id))
+        # The chat is its owner's, whoever speaks in it: what is kept of it goes when the owner is forgotten.
+        owner = (room and room.body["matrix_user_id"]) or turn.user_id
         request = TurnRequest(
             message_id=turn.event_id,
             installation_id=self._ledger.world.installation_id,
             agent_id=turn.agent_id,
             platform_chat_id=turn.platform_chat_id,
-            user_id=turn.user_id,
+            user_id=owner,
             text=current.body,
         )
         self._failpoints.hit("platform.asked")
@@ -202,7 +205,7 @@ class Runner:
             if progress.text == shown:
                 continue
             text = progress.text
-            content = render.parts(text, edits=placeholder)[0]
+            content = render.parts(text, edits=placeholder, most=1)[0]
             content[SOURCE] = f"preview-{turn.event_id}"
             transaction = f"p{self._ledger.world.boot}-{count}-{turn.event_id}"
             if await self._rooms.preview(turn.room_id, content, transaction, encrypted=encrypted):

@@ -1,7 +1,7 @@
 """Puts a transcript of the running demo into the README. `python -m tests.readme [--check]`
 
-Nothing in it is written by hand: it is what `surface demo --script examples/first-steps.surface` prints, without
-the address and the password.
+Nothing in it is written by hand: it is what `surface demo --script examples/first-steps.surface`
+prints, without the address and the password.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def agent(said: Said) -> None:
 def find(case: Case, words: str) -> Agent | None:
     """The agent behind an id or a number of the list."""
     agents = case.world.agents.agents
-    if words.isascii() and words.isdecimal():
+    if words.isascii() and words.isdecimal() and len(words) < 5:
         number = int(words)
         return agents[number - 1] if 1 <= number <= len(agents) else None
     return case.agent(words.strip("`").casefold())

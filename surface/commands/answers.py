@@ -85,7 +85,9 @@ def _confirm(said: Said, *, accepted: bool) -> None:
             said.reply("nothing-pending")
     elif not accepted:
         said.reply("confirm-declined")
-    elif purpose == "archive" and said.room.knows("archive"):
+    elif purpose == "archive" and not said.room.knows("archive"):
+        said.reply("command-not-here", name="archive", why=said.why_not())
+    elif purpose == "archive":
         said.room.take("archive", event_id=said.event_id)
     elif purpose == "forget":
         onboarding.forget(said.case, said.user, said.room_id)

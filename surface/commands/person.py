@@ -47,7 +47,10 @@ def why(said: Said, possible: str) -> None:
 
 
 def forget(said: Said) -> None:
-    """Ask before everything about the person is deleted."""
+    """Ask before everything about the person is deleted. Nobody else can ask for that."""
+    if not said.by_owner:
+        said.reply("forget-owner-only")
+        return
     said.case.dialog(said.room_id).take(
         "ask", purpose="forget", text=Text("forget-question"), event_id=said.event_id
     )

@@ -34,6 +34,8 @@ class Said:
     event_id: str
     arguments: str
     house: House
+    by_owner: bool = True
+    """False: an admin says it in somebody else's room."""
     facts: Facts = field(default_factory=Facts)
 
     @property

@@ -4,7 +4,8 @@ Homeservers limit an account, not a room. Synapse, as it comes, lets one event t
 a burst of ten, and that is messages, states, invites and created rooms together; on some kinds it has a
 further, slower limit. So there is one courier for the account. A short wait that the homeserver asks for
 is taken for the account's limit, a long one for that of its kind; after either the gate is closed for so
-long, and then opens for one at a time until it is clear that more is allowed.
+long, and then opens for one at a time, at the pace that the homeserver asked for, until it is clear that
+more is allowed. To try earlier is not only in vain: Synapse counts refused invites against their limit.
 
 Who goes first: last words, then notices, then the rest; but waiting makes urgent, so that nobody is put
 off for ever. A preview is never worth waiting for: it is dropped when the gates are not wide open.
@@ -32,6 +33,10 @@ PROVEN = 8
 """Successes in a row after a 429 before a gate is wide again."""
 SHARED = 6.0
 """Seconds: a wait up to this is the account's, a longer one that of the kind of request."""
+MARGIN = 0.1
+"""Seconds by which we are rather late than early."""
+QUIET = 60.0
+"""Seconds without a refusal after which a gate is wide again, too."""
 HEADSTART = 5.0
 """Seconds by which one degree of urgency is ahead of the next."""
 
@@ -50,21 +55,22 @@ class Gate:
     """How much is let through: of all requests, or of one kind."""
 
     def __init__(self) -> None:
-        self.width = WIDTH
         self.busy = 0
         self.closed_until = 0.0
         self.waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         """A heap: by when each would like to have gone, then in order."""
-        self._successes = 0
-
-    @property
-    def limited(self) -> bool:
-        """True while the homeserver's last word was that we are too fast."""
-        return self.width < WIDTH
+        self._limited, self._pace = False, 0.0
+        self._successes, self._last_success, self._last_refusal = 0, 0.0, 0.0
 
     def lets_through(self, now: float) -> bool:
         """Whether one more may go."""
-        return now >= self.closed_until and self.busy < self.width
+        return now >= self.closed_until and self.busy < (1 if self.is_limited(now) else WIDTH)
+
+    def is_limited(self, now: float) -> bool:
+        """Whether the homeserver's last word was that we are too fast, and that not long ago."""
+        if now > max(self.closed_until, self._last_refusal + QUIET):
+            self._limited = False
+        return self._limited
 
     def head(self) -> tuple[float, int] | None:
         """The place in the order of the first who waits."""
@@ -72,16 +78,22 @@ class Gate:
             heapq.heappop(self.waiting)
         return self.waiting[0][:2] if self.waiting else None
 
-    def succeeded(self) -> None:
-        """A request got through."""
-        self._successes += 1
+    def succeeded(self, sent: float) -> None:
+        """A request sent at that time got through."""
+        self._successes, self._last_success = self._successes + 1, sent
         if self._successes >= PROVEN:
-            self.width = WIDTH
+            self._limited = False
+        if self._limited:
+            self.closed_until = max(self.closed_until, sent + self._pace)
 
-    def refused(self, until: float) -> None:
-        """The homeserver limits us: nothing more until then, and after that one at a time."""
-        self.closed_until = max(self.closed_until, until)
-        self.width, self._successes = 1, 0
+    def refused(self, sent: float, wait: float) -> None:
+        """The homeserver limits us: nothing more for `wait` seconds, and after that one at a time.
+
+        Counted from when the request was sent: Synapse does, too, and answers half a second later.
+        """
+        self.closed_until = max(self.closed_until, sent + wait + MARGIN)
+        self._pace = min(self.closed_until - self._last_success, wait + 1)
+        self._limited, self._successes, self._last_refusal = True, 0, sent
 
 
 class Courier:
@@ -96,7 +108,8 @@ class Courier:
 
     def limited(self, kind: Kind) -> bool:
         """True while the homeserver limits requests of this kind: none should be made that can be spared."""
-        return self._account.limited or self._gate(kind).limited
+        now = asyncio.get_running_loop().time()
+        return self._account.is_limited(now) or self._gate(kind).is_limited(now)
 
     async def carry(
         self,
@@ -112,14 +125,15 @@ class Courier:
         """
         while True:
             async with self._passage(kind, urgency):
+                sent = asyncio.get_running_loop().time()
                 try:
                     answer = await request()
                 except MatrixError as error:
                     if not error.limited:
                         raise
-                    self._refused(kind, error)
+                    self._refused(kind, sent, error)
                 else:
-                    self._succeeded(kind)
+                    self._succeeded(kind, sent)
                     return answer
 
     async def try_now(
@@ -129,15 +143,16 @@ class Courier:
         if self.limited(kind) or not self._open(kind):
             return None
         async with self._passage(kind, Urgency.REST):
+            sent = asyncio.get_running_loop().time()
             try:
                 answer = await request()
             except MatrixError as error:
                 if error.limited:
-                    self._refused(kind, error)
+                    self._refused(kind, sent, error)
                 return None
             except Lost:
                 return None
-            self._succeeded(kind)
+            self._succeeded(kind, sent)
         return answer
 
     @asynccontextmanager
@@ -180,14 +195,14 @@ class Courier:
         self._account.busy -= 1
         self._let_through()
 
-    def _succeeded(self, kind: Kind) -> None:
-        self._account.succeeded()
-        self._gate(kind).succeeded()
+    def _succeeded(self, kind: Kind, sent: float) -> None:
+        self._account.succeeded(sent)
+        self._gate(kind).succeeded(sent)
 
-    def _refused(self, kind: Kind, error: MatrixError) -> None:
+    def _refused(self, kind: Kind, sent: float, error: MatrixError) -> None:
         wait = error.retry_after or 5.0
         gate = self._account if wait <= SHARED else self._gate(kind)
-        gate.refused(asyncio.get_running_loop().time() + wait)
+        gate.refused(sent, wait)
         log.info("courier.limited", kind=kind, seconds=round(wait, 1))
 
     def _let_through(self) -> None:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from fluent.runtime import FluentBundle, FluentResource
+from fluent.runtime.types import FluentNone, FluentNumber, fluent_number
 
 LOCALES = ("en", "ru")
 FOLDER = Path(__file__).parent
@@ -50,10 +51,10 @@ def say(locale: str, key: str, params: Mapping[str, str | int] | None = None) ->
     if message.value is None:
         raise KeyError(key)
     words: list[str] = []
-    filled: dict[str, str | int] = {}
+    filled: dict[str, str | FluentNumber | FluentNone] = {}
     for name, value in (params or {}).items():
         if isinstance(value, int):
-            filled[name] = value
+            filled[name] = fluent_number(value, useGrouping=False)
         else:
             filled[name] = f"\ue000{len(words)}\ue001"
             words.append(value)

@@ -114,7 +114,7 @@ why-archived = this chat is archived; `!restore { $chat }` brings it back.
 why-unbound = no agent is chosen yet; say `!agent`.
 why-no-space = you have no Space yet; write anything here to get one.
 choice-out-of-range = There is no { $number } in the list; from 1 to { $last }.
-choice-stale = That list is not open any more. Say `!agent` to see it again.
+choice-stale = That list is not open any more. `!agent` or `!load` shows one again.
 files-unsupported = I cannot take files yet, only text.
 
 ## Command summaries
@@ -175,6 +175,7 @@ forget-question =
     Shall I forget you? I delete all I keep about you (your rooms' bindings, your choices, your saves and the agents' memory of your chats) and leave your rooms. The rooms stay yours. What I cannot delete are the messages themselves: they are on the homeserver and in your clients.
 
     `!yes` or `!no`.
+forget-owner-only = Only the owner of this room can say that.
 forgotten = Forgotten. I leave your rooms now; invite me again whenever you like.
 bind-question = Shall I answer in this room? I did not make it, so I ask you who invited me. `!yes` or `!no`.
 bind-done = I answer here from now on, as your chat { $chat }, with **{ $agent }**. With more than one person in the room I answer only when I am mentioned or replied to.
@@ -192,9 +193,18 @@ dialog-expired = Nobody answered, so this question is closed.
 dialog-cancelled = Something else was said, so this question is closed.
 
 ## Limits
-limit-per-minute = That is more than { $most } messages within a minute. I do not answer this one; please slow down.
-limit-waiting = { $most } of your messages wait for an answer already. I do not take this one; please wait for some answers.
-limit-rooms = You have { $most } chats, and more are not allowed here.
+limit-per-minute = That is more than { $most ->
+    [one] { $most } message
+   *[other] { $most } messages
+} within a minute. I do not answer this one; please slow down.
+limit-waiting = { $most ->
+    [one] { $most } message of yours waits
+   *[other] { $most } of your messages wait
+} for an answer already. I do not take this one; please wait for some answers.
+limit-rooms = You have { $most ->
+    [one] { $most } chat
+   *[other] { $most } chats
+}, and more are not allowed here.
 
 ## Language and orientation
 lang-which = Say `!lang` and one of: { $known }. Now it is { $now }.

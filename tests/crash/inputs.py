@@ -60,11 +60,11 @@ class New(Input):
     async def begin(self, lane: Lane) -> None:
         self.title = f"Room {next(_numbers)}"
         room = lane.chat(lane.main)
-        await lane.main.command(room, f"!new {self.title}", f"Made {self.title}:")
+        await lane.main.command(room, f"!new {self.title}", f"Made {self.title}")
 
     async def end(self, lane: Lane) -> None:
         person = lane.main.person
-        await person.message(lane.chat(lane.main), f"Made {self.title}:")
+        await person.message(lane.chat(lane.main), f"Made {self.title}")
         await person.until(
             lambda: self.title in map(person.name, person.joined()), what="being in the new room"
         )
@@ -251,7 +251,7 @@ class Forget(Input):
         await lane.welcomed(self.guest)
         await lane.probe(self.guest)
         self.chat = lane.chat(self.guest)
-        self.rooms = [r for r in self.guest.person.joined()]
+        self.rooms = list(self.guest.person.joined())
         save = await self.guest.command(self.chat, "!save mine", "Saved as")
         await self.guest.person.answer_to(self.chat, save, saying="Saved as")
         self.asked = await self._ask(lane)

@@ -24,7 +24,7 @@ async def onboarded(bot: Bot, person: Person) -> tuple[str, str]:
 async def new_chat(person: Person, room_id: str, name: str) -> str:
     """`!new` said in a room; returns the new one."""
     event_id = await person.send(room_id, f"!new {name}")
-    await person.answer_to(room_id, event_id, saying=f"Made {name}:")
+    await person.answer_to(room_id, event_id, saying=f"Made {name}")
     await person.until(
         lambda: name in [person.name(r) for r in person.joined()], what=f"being in {name}"
     )

@@ -115,7 +115,7 @@ def test_the_first_steps_are_answered(first: subprocess.CompletedProcess[str]) -
     assert "Town Crier   You said nothing yet." in cleared
     assert "1. Hello, is this on?" in kept
     assert "→ archived · Town Crier" in said and "C2 is back" in said
-    assert "every one of 12 lines was answered" in said
+    assert "every one of 13 lines was answered" in said
     assert "Starting Synapse" in first.stderr
 
 

@@ -149,8 +149,11 @@ async def test_forget_while_an_answer_grows(person: Make, make_bot: Make) -> Non
     await desk.person.send(desk.chat, "one that waits")
     await desk.command(desk.home, "!forget")
     await desk.person.send(desk.home, "!yes")
-    for room in (desk.home, desk.chat, desk.space):
-        await desk.person.until_member(room, bot.user_id, "leave")
+    await desk.person.answer_to(desk.chat, said, saying="Stopped.")
+    await desk.person.until_member(desk.home, bot.user_id, "leave")
     await bot.stop()
-    assert not bot.pending()
+    assert not bot.pending() and not bot.events("effect.refused")
+    for room in (desk.home, desk.chat, desk.space):
+        members = await desk.person.api.call("GET", "rooms", room, "joined_members")
+        assert set(members["joined"]) == {desk.me}
     assert kept_of(bot, desk.me, desk.chat, desk.home, desk.space) == {}

@@ -1,8 +1,9 @@
 """A homeserver as it comes, with its default rate limits: slower, but complete, in order, and once.
 
-The people's own limits are lifted, the bot's are not. Synapse lets an account send ten events at once and
-then one in five seconds; five first contacts (a link and a welcome each) and fifty answers are sixty, so
-250 seconds is the least that this can take, and by how little it is missed is tested too.
+The people's own limits are lifted, the bot's are not. Synapse lets an account do ten things at once and
+then one in five seconds: messages, states, joins, invites and created rooms together. Five first contacts
+and fifty answers are 85, so 375 seconds is the least that this can take; by how little it is missed is
+tested, too.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from tests.rig.person import Person
 from tests.rig.proxy import FaultProxy
 
 PEOPLE, MESSAGES = 5, 10
+CONTACT = 7
+"""What a first contact costs: a join, two rooms with an invitation each, a link, a welcome."""
 BURST, PER_SECOND = 10, 0.2
-LEAST = (PEOPLE * (2 + MESSAGES) - BURST) / PER_SECOND
+LEAST = (PEOPLE * (CONTACT + MESSAGES) - BURST) / PER_SECOND
 """Seconds that Synapse's limits ask for."""
 PATIENCE = 2 * LEAST
 
@@ -75,7 +78,8 @@ async def test_five_people_at_default_limits(
         assert not bot.pending()
         assert bot.events("courier.limited")
         # Nothing was spent on what can be spared, and little on asking too early.
-        assert LEAST * 0.9 < took < LEAST * 1.25, took
+        assert LEAST * 0.9 < took < LEAST * 1.2, took
+        print(f"{took:.0f} s of at least {LEAST:.0f}")
         refused = len(bot.events("courier.limited"))
-        assert refused <= 2 * PEOPLE * (2 + MESSAGES), refused
+        assert refused < PEOPLE * (CONTACT + MESSAGES) / 2, refused
         assert proxy.busiest() <= 100

@@ -1,6 +1,7 @@
 """The courier: the most urgent first, and never faster than the homeserver allows."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -143,6 +144,42 @@ async def test_while_the_account_is_limited_all_kinds_go_one_at_a_time_in_one_or
     homeserver.let_go.set()
     await asyncio.gather(*tasks)
     assert homeserver.asked[2:] == ["message NOTICE", "create REST", "state REST"]
+
+
+async def test_while_limited_it_keeps_the_pace_that_was_asked_for(
+    courier: Courier, homeserver: Homeserver
+) -> None:
+    homeserver.refuse = [0.1]
+    homeserver.let_go.set()
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+
+    def timed(name: str) -> Any:
+        request = homeserver.request(name)
+
+        async def go() -> dict[str, Any]:
+            times.append(loop.time())
+            return dict(await request())
+
+        return go
+
+    await courier.carry("message", Urgency.FINAL, timed("first"))
+    for n in range(3):
+        await courier.carry("message", Urgency.FINAL, timed(f"{n}"))
+    assert len(homeserver.asked) == 5  # one was refused, and none after it
+    assert all(later - earlier >= 0.1 for earlier, later in itertools.pairwise(times))
+
+
+async def test_after_a_quiet_while_all_is_as_before(
+    courier: Courier, homeserver: Homeserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("surface.matrix.courier.QUIET", 0.0)
+    homeserver.refuse = [0.01]
+    await courier.try_now("message", homeserver.request("refused"))
+    assert courier.limited("message")
+    homeserver.let_go.set()
+    await courier.carry("message", Urgency.FINAL, homeserver.request("a"))
+    assert not courier.limited("message")
 
 
 async def test_who_has_waited_long_goes_before_the_urgent(

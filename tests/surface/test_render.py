@@ -81,6 +81,30 @@ def test_a_long_answer_becomes_several_events_that_fit() -> None:
     assert " ".join(bodies).split() == ["word"] * 30_000
 
 
+@pytest.mark.parametrize("letter", ["ж", "😀", "<", "\\"])
+def test_encryption_escapes_letters_and_the_parts_fit_all_the_same(letter: str) -> None:
+    for content in render.parts(letter * 30_000, edits="$p"):
+        # nio encrypts JSON in ASCII, and base64 makes four bytes of three.
+        assert len(json.dumps(content)) * 4 / 3 + 2_000 < 65_536
+
+
+def test_only_as_many_parts_as_are_wanted() -> None:
+    words = "word " * 60_000
+    assert render.parts(words, most=2) == render.parts(words)[:2]
+
+
+def test_a_notice_too_long_for_an_event_says_its_beginning() -> None:
+    content = render.notice("en", "turn-failed", {"reason": "no " * 60_000})
+    assert content["body"].startswith("The agent could not answer: no no")
+    assert len(json.dumps(content)) <= render.EVENT_LIMIT
+
+
+@pytest.mark.parametrize("target", ["b", "/b", "#b", "//x.y/z", "?q"])
+def test_links_that_lead_nowhere_by_themselves_lead_nowhere(target: str) -> None:
+    assert "href" not in render.answer(f"[x]({target})")["formatted_body"]
+    assert "href" in render.answer("[x](HTTPS://x.y)")["formatted_body"]
+
+
 def test_an_edit_carries_the_new_content_and_a_fallback() -> None:
     content = render.edit(render.answer("new"), "$old")
     assert content["m.new_content"]["body"] == "new"

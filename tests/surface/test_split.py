@@ -1,9 +1,14 @@
 """Long answers: cut where a reader would cut them, and nothing lost."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surface.split import split
+from surface import split as cutting
+
+
+def split(markdown, fits):
+    return list(cutting.split(markdown, fits))
 
 
 def upto(limit: int):
@@ -42,6 +47,37 @@ def test_a_paragraph_without_borders_is_cut_anywhere() -> None:
 def test_a_list_is_cut_between_its_lines() -> None:
     parts = split("\n".join(f"- item {n}" for n in range(10)), upto(25))
     assert all(line.startswith("- item") for part in parts for line in part.split("\n"))
+
+
+def test_parts_cost_few_renderings_however_many_paragraphs_there_are() -> None:
+    asked: list[str] = []
+
+    def fits(part: str) -> bool:
+        asked.append(part)
+        return len(part) <= 4_000
+
+    parts = split("\n\n".join(["words"] * 3_000), fits)
+    assert len([part for part in asked if len(part) > 100]) < 20 * len(parts)
+
+
+def test_parts_are_made_as_they_are_asked_for() -> None:
+    asked: list[str] = []
+
+    def fits(part: str) -> bool:
+        asked.append(part)
+        return len(part) <= 400
+
+    first = next(cutting.split("\n\n".join(["words"] * 3_000), fits))
+    assert 300 < len(first) <= 400
+    assert len(asked) < 200
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\r"])
+def test_other_line_endings_lose_nothing(ending: str) -> None:
+    lines = [f"line {n}" for n in range(30)]
+    parts = split(ending.join(["```py", *lines, "```", "", "after"]), upto(60))
+    assert [line for part in parts for line in part.split("\n") if "line" in line] == lines
+    assert parts[-1] == "after" or parts[-1].endswith("\n\nafter")
 
 
 TEXT = st.text(st.sampled_from("ab é\n`|-#*> 1.😀"), max_size=300)
