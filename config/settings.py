@@ -101,10 +101,10 @@ class Limits(Section):
     rooms: Annotated[int, BeforeValidator(no_bool)] = Field(default=50, ge=1, le=10_000)
     """Chat rooms of one person, archived ones included."""
 
-    waiting: Annotated[int, BeforeValidator(no_bool)] = Field(default=20, ge=1, le=1_000)
+    waiting: Annotated[int, BeforeValidator(no_bool)] = Field(default=200, ge=1, le=1_000)
     """Messages of one person that wait for an answer at one time."""
 
-    per_minute: Annotated[int, BeforeValidator(no_bool)] = Field(default=60, ge=1, le=10_000)
+    per_minute: Annotated[int, BeforeValidator(no_bool)] = Field(default=200, ge=1, le=10_000)
     """Messages of one person within a minute, commands included."""
 
 

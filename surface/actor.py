@@ -10,6 +10,7 @@ I/O.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import bisect
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -36,6 +37,9 @@ from surface.platform.interface import CallFailed, ChatRef
 from surface.reception import receive
 
 log = structlog.get_logger()
+
+POSTING = 5.0
+"""Seconds to wait for a question of the bot's that is on its way into the room."""
 
 ASK_LIMIT = 10.0
 """Seconds that the platform may take to describe a context."""
@@ -227,7 +231,10 @@ class Actors:
         """Whether an event is a question or list of ours, and not the open one."""
         dialog = self._ledger.memory.dialogs.get(room_id)
         if dialog is not None and dialog[0].list_event_id is None:
-            await self.asked(room_id)
+            # Not for ever: a question that cannot be put now must not silence the room.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POSTING):
+                    await self.asked(room_id)
             dialog = self._ledger.memory.dialogs.get(room_id)
         if dialog is not None and dialog[0].list_event_id == event_id:
             return False
