@@ -10,8 +10,8 @@ I/O.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import bisect
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
