@@ -181,8 +181,7 @@ class RoomMachine(Chart[Room]):
         | home.to.itself(internal=True)
     )
     observed_others = (
-        unprovisioned.to.itself(internal=True, on="note_others")
-        | home.to.itself(internal=True, on="note_others")
+        home.to.itself(internal=True, on="note_others")
         | unbound.to.itself(internal=True, on="note_others")
         | bound.to.itself(internal=True, on="note_others")
         | cleared.to.itself(internal=True, on="note_others")
