@@ -30,7 +30,7 @@ log = structlog.get_logger()
 WIDTH = 16
 """Requests under way at once, while nobody limits us."""
 PROVEN = 8
-"""Successes in a row after a 429 before a gate is wide again."""
+"""Successes in a row after a 429 before it is tried faster; after twice as many a gate is wide again."""
 SHARED = 6.0
 """Seconds: a wait up to this is the account's, a longer one that of the kind of request."""
 MARGIN = 0.1
@@ -82,6 +82,8 @@ class Gate:
         """A request sent at that time got through."""
         self._successes, self._last_success = self._successes + 1, sent
         if self._successes >= PROVEN:
+            self._pace = 0.0
+        if self._successes >= 2 * PROVEN:
             self._limited = False
         if self._limited:
             self.closed_until = max(self.closed_until, sent + self._pace)
