@@ -8,6 +8,7 @@ nothing new, finish or park what runs, close.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,6 +45,9 @@ from surface.turns import Turns
 
 log = structlog.get_logger()
 
+BREATH = 0.05
+"""Seconds that quick answers are given to leave before the next sync is asked for."""
+
 
 @dataclass
 class App:
@@ -67,6 +71,7 @@ class App:
         """
         await self._catch_up()
         log.info("bot.ready", user=self.settings.user_id, pending=len(self.outbox))
+        self.sync.answered = self.answered
         live = asyncio.create_task(self.sync.run(), name="sync")
         failed = asyncio.ensure_future(self.outbox.failed)
         try:
@@ -87,6 +92,14 @@ class App:
         await self.outbox.aclose(grace / 2)
         await self.ingest.keep_token(self.sync.since)
         log.info("bot.stopped", left=len(self.outbox))
+
+    async def answered(self) -> None:
+        """Wait until nothing is left to do, but no longer than `BREATH`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BREATH):
+                await self.actors.idle()
+                await self.turns.idle()
+                await self.outbox.idle()
 
     async def _catch_up(self) -> None:
         findings = await reconcile(self.ledger)

@@ -227,10 +227,9 @@ class Runner:
 
     async def _show_life(self, turn: Turn, finished: asyncio.Event) -> None:
         """Read receipt and typing: that the message has been taken up, and is being worked on."""
-        quick = await _soon(finished, NOTICEABLE)
+        if await _soon(finished, NOTICEABLE):
+            return  # Whoever answers has read; and what the homeserver does now delays the answer.
         await self._rooms.seen(turn.room_id, turn.event_id)
-        if quick:
-            return
         while not finished.is_set():
             await self._rooms.typing(turn.room_id, on=True)
             await _soon(finished, TYPING_MS / 1000 - 5)

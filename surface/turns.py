@@ -58,6 +58,11 @@ class Turns:
         async with self._chat_left:
             await self._chat_left.wait_for(lambda: not self._chats.get(platform_chat_id))
 
+    async def idle(self) -> None:
+        """Wait until no turn runs."""
+        while self._workers:
+            await asyncio.wait(list(self._workers.values()))
+
     async def aclose(self, grace: float) -> None:
         """Take up no more turns; give the running ones `grace` seconds. The rest wait on disk."""
         self._taking = False
@@ -109,6 +114,8 @@ class Turns:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("turn.broke", turn=turn_id, exc_info=error)
         await self._left(accepted)
+        # The homeserver is busy with the answer now.
+        self._ledger.memory.machines.refill()
 
     async def _take_sign_away(self, accepted: Accepted) -> None:
         sign = self._signs.pop(accepted.turn_id, None)

@@ -47,6 +47,10 @@ def backoff(failures: int) -> float:
     )
 
 
+async def _at_once() -> None:
+    """Nothing to wait for."""
+
+
 class SyncLoop:
     """Reads /sync for the whole life of the process."""
 
@@ -55,6 +59,8 @@ class SyncLoop:
         self.since = since
         self.healthy = asyncio.Event()
         """Set while the last sync succeeded."""
+        self.answered: Callable[[], Awaitable[None]] = _at_once
+        """Waits, not long, until what a response brought is answered."""
         self.on_keys: Callable[[], None] = lambda: None
         """Called when to-device messages came: what could not be decrypted may be now."""
 
@@ -96,6 +102,8 @@ class SyncLoop:
         """
         while True:
             await self.once(wait=TIMEOUT)
+            # A homeserver that is asked for news meanwhile is slower to take the answers.
+            await self.answered()
 
     async def _step(self, wait: float) -> None:
         query = {"timeout": str(int(wait * 1000)), "filter": json.dumps(FILTER)}

@@ -10,6 +10,7 @@ because an MXID and a name may hold colons and one user's key must never read as
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from store.documents import VERSIONS, migrated
 from store.store import Conflict, Delete, DocumentError, Put, Store, Stored, StoreError
 
 from .interface import (
@@ -29,7 +31,6 @@ from .interface import (
     SaveMissing,
 )
 
-VERSION: Final = 1
 REMEMBERED: Final = 500
 """How many messages a chat keeps. The document is written whole at every turn, so it has an end."""
 
@@ -293,9 +294,9 @@ def _loaded(name: str, chat: Conversation) -> SavedContext:
 
 def _conversation_body(conversation: Conversation) -> dict[str, Any]:
     return {
-        "v": VERSION,
+        "v": VERSIONS["echo"],
         "user_id": conversation.user_id,
-        "messages": [_message_body(said) for said in conversation.messages],
+        "messages": _messages_text(conversation.messages),
         "loaded_from": conversation.loaded_from,
         "load_request": conversation.load_request,
     }
@@ -304,7 +305,7 @@ def _conversation_body(conversation: Conversation) -> dict[str, Any]:
 def _conversation(body: Mapping[str, Any]) -> Conversation:
     return Conversation(
         user_id=body["user_id"],
-        messages=tuple(_message(said) for said in body["messages"]),
+        messages=_messages(body),
         loaded_from=body["loaded_from"],
         load_request=body["load_request"],
     )
@@ -312,11 +313,11 @@ def _conversation(body: Mapping[str, Any]) -> Conversation:
 
 def _save_body(save: _Save) -> dict[str, Any]:
     return {
-        "v": VERSION,
+        "v": VERSIONS["echo"],
         "user_id": save.user_id,
         "name": save.name,
         "saved_at": save.saved_at.isoformat(),
-        "messages": [_message_body(said) for said in save.messages],
+        "messages": _messages_text(save.messages),
         "requests": list(save.requests),
     }
 
@@ -326,9 +327,17 @@ def _save(body: Mapping[str, Any]) -> _Save:
         user_id=body["user_id"],
         name=body["name"],
         saved_at=datetime.fromisoformat(body["saved_at"]),
-        messages=tuple(_message(said) for said in body["messages"]),
+        messages=_messages(body),
         requests=tuple(body["requests"]),
     )
+
+
+def _messages_text(messages: tuple[Remembered, ...]) -> str:
+    return json.dumps([_message_body(said) for said in messages])
+
+
+def _messages(body: Mapping[str, Any]) -> tuple[Remembered, ...]:
+    return tuple(_message(said) for said in json.loads(body["messages"]))
 
 
 def _message_body(said: Remembered) -> dict[str, Any]:
@@ -352,14 +361,10 @@ def _message(body: Mapping[str, Any]) -> Remembered:
 def _parse(key: str, stored: Stored, parse: Callable[[Mapping[str, Any]], _T]) -> _T:
     """Read a document of ours, or name the one that cannot be read; it is never replaced."""
     try:
-        if stored.body.get("v") == VERSION:
-            return parse(stored.body)
-        reason = f"has version {stored.body.get('v')!r}, this program reads {VERSION}"
+        return parse(migrated("echo", stored.body))
     except (KeyError, TypeError, ValueError) as error:
-        reason = f"is damaged ({error!r})"
-    raise CallFailed(
-        PlatformError("memory_unreadable", f"document echo/{key} {reason}", retryable=False)
-    )
+        damage = f"document echo/{key} is damaged ({error!r})"
+        raise CallFailed(PlatformError("memory_unreadable", damage, retryable=False)) from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from surface.turn_run import THINKING
 from tests.rig.bot import Bot
 from tests.rig.person import Person
 
@@ -34,7 +35,10 @@ async def new_chat(person: Person, room_id: str, name: str) -> str:
 async def ask(person: Person, room_id: str, text: str, saying: str = "", **how: Any) -> str:
     """Say something and wait for its answer; returns what it says."""
     event_id = await person.send(room_id, text, **how)
-    return (await person.answer_to(room_id, event_id, saying=saying)).body
+    answer = await person.answer_to(
+        room_id, event_id, saying=saying, where=lambda m: m.body != THINKING
+    )
+    return answer.body
 
 
 async def words(bot: Bot, person: Person, room_id: str) -> list[str]:

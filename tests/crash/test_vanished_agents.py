@@ -41,7 +41,7 @@ async def test_nobody_is_asked_before_they_say_something(make_bot: Make, person:
 
     await without(bot, "shout")
     await ask(bob, bobs, "is it quiet?", "is it quiet?")
-    assert not bot.pending()
+    await bot.at_rest()
     assert await everything(bot, alice) == before, "it wrote by itself"
     assert bot.user(alice.user_id)["state"] == "choosing"
     assert bot.room(two)["state"] == "unbound"

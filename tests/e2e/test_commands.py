@@ -144,7 +144,7 @@ async def test_talk_where_nobody_answers_gets_a_hint(
     assert wanted[state] in hint.body
     if state == "home":
         assert desk.chat in (hint.formatted or "")
-    assert not desk.bot.documents("turns")
+    await desk.bot.at_rest("turns")
 
 
 async def test_a_session_of_commands(someone: Make, share_bot: Make, mode: str) -> None:

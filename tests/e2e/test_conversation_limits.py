@@ -28,7 +28,7 @@ async def test_who_is_denied_is_not_heard(person: Make, make_bot: Make) -> None:
     assert (await other.say(other.chat, "hello")).body == "hello"
     # What was denied is not made up for when it is allowed again.
     await bot.stop()
-    assert not bot.pending()
+    await bot.at_rest()
     del bot.settings["access"]
     await bot.start()
     assert (await desk.say(desk.chat, "and now?")).body == "and now?"

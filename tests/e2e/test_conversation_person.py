@@ -110,7 +110,7 @@ async def test_forget_deletes_a_person_and_nobody_else(
         assert room in alice.joined(), "the rooms stay the person's"
     assert (await other.say(other.chat, "hello")).body == "hello"
     await bot.stop()
-    assert not bot.pending()
+    await bot.at_rest()
     assert kept_of(bot, alice.user_id, *rooms) == {}
     now = kept_of(bot, bob.user_id)
     assert now.keys() == others.keys()
@@ -152,7 +152,8 @@ async def test_forget_while_an_answer_grows(person: Make, make_bot: Make) -> Non
     await desk.person.answer_to(desk.chat, said, saying="Stopped.")
     await desk.person.until_member(desk.home, bot.user_id, "leave")
     await bot.stop()
-    assert not bot.pending() and not bot.events("effect.refused")
+    await bot.at_rest()
+    assert not bot.events("effect.refused")
     for room in (desk.home, desk.chat, desk.space):
         members = await desk.person.api.call("GET", "rooms", room, "joined_members")
         assert set(members["joined"]) == {desk.me}

@@ -27,6 +27,7 @@ async def test_a_new_device_reads_what_comes_and_not_what_was(crypto_person: Mak
     await bob.message(room, "before")
 
     async with await CryptoPerson.log_in(bob.url, bob.user_id) as phone:
+        await alice.until_device(phone.user_id, phone.crypto_login.device_id)
         after = await alice.send(room, "after")
         assert (await phone.message(room, "after")).event_id == after
         lost = next(m for m in phone.messages(room) if m.event_id == before)

@@ -55,7 +55,7 @@ async def test_a_quick_answer_is_one_message(desk: Desk, mode: str) -> None:
     said = [e["content"]["body"] for e in raw_from(desk, desk.chat, desk.bot.user_id)]
     assert said == ["Hello *there* <b>you</b> <script>x", "and again"]
     assert [m.body for m in await desk.person.history(desk.chat, desk.bot.user_id)] == said
-    assert not desk.bot.documents("turns")
+    await desk.bot.at_rest("turns")
 
 
 async def test_a_slow_answer_grows_by_edits_of_one_message(desk: Desk) -> None:

@@ -29,7 +29,8 @@ T = TypeVar("T")
 Line = dict[str, Any]
 
 PASSWORD = "the bot's password"
-TIMEOUT = 20.0
+TIMEOUT = 60.0
+POLL = 0.02
 MARKER, CREATE = "lambda.surface.room", "m.room.create"
 ECHO: Mapping[str, Any] = {"id": "echo", "name": "Echo", "adapter": "echo"}
 SLOW: Mapping[str, Any] = {"id": "slow", "name": "Poet", "adapter": "echo", "delay": 0.1}
@@ -133,7 +134,7 @@ class Bot:
         self.launch(failpoint=failpoint)
         await self.logged("bot.ready", timeout=timeout)
 
-    async def stop(self, *, timeout: float = 30.0) -> None:
+    async def stop(self, *, timeout: float = 60.0) -> None:
         """Stop it as an operator would (SIGTERM).
 
         Raises:
@@ -143,7 +144,7 @@ class Bot:
         code = await self.died(timeout=timeout)
         assert code == 0, self._said(f"{self.user_id} ended with {code} after SIGTERM")
 
-    def halt(self, *, timeout: float = 30.0) -> None:
+    def halt(self, *, timeout: float = 60.0) -> None:
         """`stop` for callers without an event loop."""
         self.ask_to_stop()
         assert self._process is not None
@@ -240,6 +241,24 @@ class Bot:
         """What is not finished, by table; empty if all is."""
         tables = ("inbox", "turns", "outbox", "dirty")
         return {table: rows for table in tables if (rows := self.documents(table))}
+
+    async def at_rest(self, *tables: str) -> None:
+        """Wait until nothing is left to do (of these tables): a room hears the last word a moment
+        before its row is settled.
+
+        Raises:
+            AssertionError: something stays.
+        """
+
+        def left() -> dict[str, Any]:
+            return {t: rows for t, rows in self.pending().items() if not tables or t in tables}
+
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                while left():
+                    await asyncio.sleep(POLL)  # SQLite tells no other process of a change.
+        except TimeoutError:
+            raise AssertionError(self._said(f"still pending: {left()}")) from None
 
     # --- its account --------------------------------------------------------------------------
 

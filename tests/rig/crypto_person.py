@@ -20,7 +20,7 @@ from tests.rig.api import MatrixApi
 from tests.rig.person import PASSWORD, Person, log_in_by_password
 from tests.rig.view import Event
 
-OP_TIMEOUT = 30.0
+OP_TIMEOUT = 60.0
 
 
 class CryptoPerson(Person):
@@ -85,6 +85,10 @@ class CryptoPerson(Person):
             "device", user_id=user_id, device_id=device_id
         )
         return answer
+
+    async def until_device(self, user_id: str, device_id: str) -> None:
+        """Wait until the client knows a device, and so will encrypt for it."""
+        await self._crypto.call("until_device", user_id=user_id, device_id=device_id)
 
     async def rotate_keys(self, room_id: str) -> None:
         """Encrypt what is said next with a new session."""
@@ -178,7 +182,8 @@ class _Crypto:
             raise AssertionError(self._ended())
         process.stdin.write(json.dumps({"id": number, "op": op, **args}).encode() + b"\n")
         try:
-            return await asyncio.wait_for(answer, OP_TIMEOUT)
+            async with asyncio.timeout(OP_TIMEOUT):
+                return await answer
         except TimeoutError:
             raise AssertionError(f"matrix-js-sdk did not {op} within {OP_TIMEOUT} s") from None
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from surface.turn_run import THINKING
 from tests.rig.bot import Bot
 from tests.rig.person import Person
 from tests.rig.view import Message
@@ -36,7 +37,9 @@ class Desk:
     async def say(self, room_id: str, text: str, **how: Any) -> Message:
         """Say something to an agent; returns the first message in answer, which must be m.text."""
         said = await self.person.send(room_id, text, **how)
-        answer = await self.person.answer_to(room_id, said, sender=self.bot.user_id)
+        answer = await self.person.answer_to(
+            room_id, said, sender=self.bot.user_id, where=lambda m: m.body != THINKING
+        )
         assert answer.msgtype == "m.text", answer
         return answer
 

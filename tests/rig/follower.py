@@ -22,7 +22,8 @@ from tests.rig.view import Event, Invite, RoomView
 
 T = TypeVar("T")
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
+"""Seconds after which a test gives up: generous, for a passing test never waits them out."""
 RETRY_SECONDS = 0.1
 _FILTER = {"room": {"timeline": {"limit": 100}}, "presence": {"types": []}}
 
@@ -64,10 +65,12 @@ class Follower:
     async def pause(self) -> None:
         """See nothing more until `resume`: a closed laptop."""
         if self._task is not None:
-            self._task.cancel()
-            # Why it ended, if it did, every wait has told already.
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._task
+            while not self._task.done():
+                self._task.cancel()
+                # Why it ended, if it did, every wait has told already. Asked again: a request that
+                # ends just as it is cancelled may swallow that.
+                await asyncio.wait([self._task], timeout=1)
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def __aenter__(self) -> Self:

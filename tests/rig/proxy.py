@@ -23,7 +23,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "host"}
 
 
@@ -82,7 +82,7 @@ class Hold:
 Action: TypeAlias = Refuse | DropResponse | Status | TooMany | Truncate | Garbage | Delay | Hold
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One request that reached the proxy."""
 
@@ -91,6 +91,8 @@ class Request:
     """Decoded, without the query."""
     at: float
     """`time.monotonic` of its arrival."""
+    failed: bool = False
+    """Whether a rule has claimed it, or the homeserver was away."""
 
 
 @dataclass
@@ -251,10 +253,21 @@ class FaultProxy:
         return len(self._found(method, path, since))
 
     def busiest(
-        self, method: str = "*", path: str = "", *, window: float = 1.0, since: float = 0.0
+        self,
+        method: str = "*",
+        path: str = "",
+        *,
+        window: float = 1.0,
+        since: float = 0.0,
+        failed: bool = False,
     ) -> int:
-        """The most requests that came within any `window` seconds since a `time.monotonic`."""
-        times = [request.at for request in self._found(method, path, since)]
+        """The most requests that came within any `window` seconds since a `time.monotonic`.
+
+        Args:
+            failed: count only those that failed: what a client that spins makes many of.
+        """
+        found = self._found(method, path, since)
+        times = [request.at for request in found if request.failed or not failed]
         most = first = 0
         for last, at in enumerate(times):
             while times[first] < at - window:
@@ -283,10 +296,13 @@ class FaultProxy:
         body = await incoming.read()
         rule = next((rule for rule in self._rules if rule.claims(request)), None)
         if rule is None:
-            return await self._forward(incoming, body)
-        return await self._fail(incoming, body, rule)
+            return await self._forward(request, incoming, body)
+        request.failed = True
+        return await self._fail(request, incoming, body, rule)
 
-    async def _fail(self, incoming: web.Request, body: bytes, rule: Rule) -> web.StreamResponse:
+    async def _fail(
+        self, request: Request, incoming: web.Request, body: bytes, rule: Rule
+    ) -> web.StreamResponse:
         match rule.action:
             case Refuse():
                 await rule.complete()
@@ -317,11 +333,11 @@ class FaultProxy:
             case Delay(seconds):
                 await rule.complete()
                 await asyncio.sleep(seconds)
-                return await self._forward(incoming, body)
+                return await self._forward(request, incoming, body)
             case Hold(answered=False):
                 await rule.complete()
                 await rule.released()
-                return await self._forward(incoming, body)
+                return await self._forward(request, incoming, body)
             case Hold():
                 upstream, answer = await self._ask(incoming, body)
                 await rule.complete()
@@ -330,7 +346,9 @@ class FaultProxy:
             case _ as never:
                 assert_never(never)
 
-    async def _forward(self, incoming: web.Request, body: bytes) -> web.StreamResponse:
+    async def _forward(
+        self, request: Request, incoming: web.Request, body: bytes
+    ) -> web.StreamResponse:
         try:
             async with self._open(incoming, body) as upstream:
                 response = web.StreamResponse(
@@ -343,6 +361,7 @@ class FaultProxy:
                 return response
         except aiohttp.ClientError:
             # The homeserver is away: the client sees what it would without us.
+            request.failed = True
             return _cut(incoming)
 
     async def _ask(

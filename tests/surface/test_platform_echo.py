@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+import json
+import sqlite3
+from contextlib import aclosing, closing
 from datetime import UTC, datetime
 
 import pytest
 
+from store import TinyStore
 from store.memory import MemoryStore
 from store.store import Conflict, Put, StoreError
 from surface.platform import echo_memory
@@ -155,7 +158,7 @@ async def test_an_unreadable_memory_is_named_and_left_as_it_is():
     client = an_echo(store)
     await answer(client, message("$1", "hello"))
     [(key, stored)] = await store.scan("echo")
-    damaged = {"v": 1, "user_id": "@alice:hs"}
+    damaged = {"v": 2, "user_id": "@alice:hs"}
     await store.save([Put("echo", key, damaged, expect=stored.rev)])
     [event] = await events(client, message("$2", "hello again"))
     assert (event.code, event.retryable) == ("memory_unreadable", False)
@@ -164,6 +167,23 @@ async def test_an_unreadable_memory_is_named_and_left_as_it_is():
         await client.describe_context(a_chat())
     left = await store.get("echo", key)
     assert {name: left.body[name] for name in damaged} == damaged
+
+
+async def test_a_memory_of_an_older_version_is_read_and_kept(tmp_path):
+    file = tmp_path / "lambda_matrix.db"
+    store = TinyStore.open(file)
+    await answer(an_echo(store), message("$1", "hello"))
+    await store.aclose()
+    with closing(sqlite3.connect(file)) as database, database:
+        [(text,)] = database.execute("select json from documents where tbl = 'echo'")
+        now = json.loads(text)
+        old = {**now, "v": 1, "messages": json.loads(now["messages"])}
+        database.execute("update documents set json = ? where tbl = 'echo'", (json.dumps(old),))
+    store = TinyStore.open(file)
+    assert "hello" in await answer(an_echo(store), message("$2", "what did I say?"))
+    [(_, stored)] = await store.scan("echo")
+    assert stored.body["v"] == 2
+    await store.aclose()
 
 
 async def test_a_closed_store_is_told_by_health():

@@ -124,6 +124,22 @@ const ops = {
     return { signed_by_owner: signedByOwner, cross_signed: crossSigningVerified, localVerified };
   },
 
+  // Resolves when we know a device, and so will encrypt for it.
+  async until_device({ user_id, device_id }) {
+    const known = async () =>
+      (await client.getCrypto().getUserDeviceInfo([user_id])).get(user_id)?.has(device_id);
+    await new Promise(async (resolve) => {
+      const check = async () => {
+        if (!(await known())) return;
+        client.off("crypto.devicesUpdated", check);
+        resolve();
+      };
+      client.on("crypto.devicesUpdated", check);
+      await check();
+    });
+    return null;
+  },
+
   async shield({ event_id }) {
     const info = await client.getCrypto().getEncryptionInfoForEvent(seen.get(event_id));
     return info ? { colour: info.shieldColour, reason: info.shieldReason } : null;
