@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -70,6 +71,9 @@ class App:
             StoreError: the store is not usable.
         """
         await self._catch_up()
+        # What is there now stays: searching it for garbage again and again would hold answers up.
+        gc.collect()
+        gc.freeze()
         log.info("bot.ready", user=self.settings.user_id, pending=len(self.outbox))
         self.sync.answered = self.answered
         live = asyncio.create_task(self.sync.run(), name="sync")

@@ -1,5 +1,7 @@
 """Fixtures for all tests; see `tests/rig/fixtures.py`. Nothing starts until a test asks for it."""
 
+import pytest
+
 from tests.rig.fixtures import (
     bot,
     crypto_person,
@@ -29,3 +31,10 @@ __all__ = [
     "shared_bots",
     "someone",
 ]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the longest tests first."""
+    long = {item.path for item in items if item.get_closest_marker("minutes")}
+    items.sort(key=lambda item: item.path not in long)

@@ -160,6 +160,7 @@ async def holds(lane: Lane, it: Input) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.minutes
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("point", sorted(POINTS))
 async def test_killed_at(point: str, matrix: Matrix) -> None:

@@ -39,7 +39,7 @@ async def first_contact(person: Person, bot: Bot) -> Desk:
     return Desk(person, bot, home, space, chat)
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("limits")
 async def test_five_people_at_default_limits(
