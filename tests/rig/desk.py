@@ -96,6 +96,9 @@ async def onboard(person: Person, bot: Bot) -> Desk:
     assert len(rooms) == 2, rooms
     (space,) = person.spaces()
     (chat,) = (room for room in rooms if room != space)
-    await person.until(lambda: person.messages(home, bot.user_id), what="the welcome")
+    await person.until(
+        lambda: [m for m in person.messages(home, bot.user_id) if not m.undecryptable],
+        what="the welcome",
+    )
     await person.until(lambda: person.children(space) == [chat], what="the link in the Space")
     return Desk(person, bot, home, space, chat)
