@@ -6,9 +6,14 @@ One machine per room, in memory only: a restart forgets the question, and that i
 answer would come from another conversation. No state here can be stored, by construction.
 
 `choosing` offers numbered choices (agents, saves); `confirming` asks `!yes` or `!no`. A newer
-question replaces an older one. A number outside the list keeps the list open and says what is
-allowed. Any other command or plain message cancels the question, and one timer per dialog makes it
-expire.
+question of the bot's replaces an older one, which then says that it is closed. A number outside the
+list keeps the list open and says what is allowed. Any other command or plain message cancels the
+question, and one timer per dialog makes it expire.
+
+An agent's question never takes the place of another: who is about to answer one must not find that
+they have answered the next. So it waits (`agent_asks`) until the room is free (`next`). An agent is
+always told how its question ended; one that nobody wants to answer is answered no. `agent_done`: the
+agent's turn is over, nobody waits for an answer any more.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from machines.chart import Chart, TransientState
-from machines.effects import Amend, Notice, Text
+from machines.effects import Amend, Notice, SettleQuestion, Text
 
 KEYCAPS = tuple(f"{n}\ufe0f\u20e3" for n in range(1, 10))
 """The reactions that stand for the numbers of a list."""
@@ -42,6 +47,8 @@ class Dialog:
     """What a confirmation is about: an id of the agent's question, a name."""
     outcome: str | None = None
     """The choice taken, or `yes` / `no`."""
+    waiting: list[tuple[str, Text]] = field(default_factory=list)
+    """An agent's questions that are not asked yet: their ids and what they say."""
 
 
 class DialogMachine(Chart[Dialog]):
@@ -56,14 +63,20 @@ class DialogMachine(Chart[Dialog]):
 
     offer = (
         idle.to(choosing, on="show_choices")
-        | choosing.to(choosing, on="show_choices")
-        | confirming.to(choosing, on="show_choices")
+        | choosing.to(choosing, on="show_choices_instead")
+        | confirming.to(choosing, on="show_choices_instead")
     )
     ask = (
         idle.to(confirming, on="show_question")
-        | choosing.to(confirming, on="show_question")
-        | confirming.to(confirming, on="show_question")
+        | choosing.to(confirming, on="show_question_instead")
+        | confirming.to(confirming, on="show_question_instead")
     )
+    agent_asks = (
+        idle.to(confirming, on="show_agents_question")
+        | choosing.to.itself(internal=True, on="queue_question")
+        | confirming.to.itself(internal=True, on="queue_question")
+    )
+    next = idle.to(confirming, cond="has_waiting", on="show_next")
     posted = choosing.to.itself(internal=True, on="note_list") | confirming.to.itself(
         internal=True, on="note_list"
     )
@@ -74,10 +87,24 @@ class DialogMachine(Chart[Dialog]):
     no = confirming.to(idle, on="take_no")
     cancel = choosing.to(idle, on="say_cancelled") | confirming.to(idle, on="say_cancelled")
     expire = choosing.to(idle, on="say_expired") | confirming.to(idle, on="say_expired")
+    agent_done = (
+        idle.to.itself(internal=True, on="drop_waiting")
+        | choosing.to.itself(internal=True, on="drop_waiting")
+        | confirming.to(idle, cond="of_agent", on="say_over")
+        | confirming.to.itself(internal=True, on="drop_waiting")
+    )
 
     def in_range(self, number: int) -> bool:
         """The number stands in the list."""
         return 1 <= number <= len(self.record.choices)
+
+    def has_waiting(self) -> bool:
+        """A question of an agent's waits to be asked."""
+        return bool(self.record.waiting)
+
+    def of_agent(self) -> bool:
+        """The open question is an agent's."""
+        return self.record.purpose == "agent_question"
 
     def show_choices(
         self,
@@ -107,6 +134,43 @@ class DialogMachine(Chart[Dialog]):
         r.labels, r.list_event_id = [], None
         self.want(Notice(r.room_id, text, reply_to=event_id, dialog=True, taps=(YES, NO)))
 
+    def show_choices_instead(
+        self,
+        purpose: Literal["agent", "load"],
+        choices: list[str],
+        text: Text,
+        labels: Sequence[str] = (),
+        event_id: str | None = None,
+    ) -> None:
+        """Close what was open, then put the list into the room."""
+        self._close("dialog-replaced")
+        self.show_choices(purpose, choices, text, labels, event_id)
+
+    def show_question_instead(
+        self,
+        purpose: Literal["archive", "forget", "bind"],
+        text: Text,
+        event_id: str | None = None,
+    ) -> None:
+        """Close what was open, then put the question into the room."""
+        self._close("dialog-replaced")
+        self.show_question(purpose, text, event_id=event_id)
+
+    def show_agents_question(self, question: str, text: Text) -> None:
+        """The room is free: ask at once."""
+        self.show_question("agent_question", text, question)
+
+    def queue_question(self, question: str, text: Text) -> None:
+        """Something is open: ask when it is not, unless that is this very question."""
+        r = self.record
+        if question != r.subject and all(question != waiting for waiting, _ in r.waiting):
+            r.waiting.append((question, text))
+
+    def show_next(self) -> None:
+        """The room is free for the question that has waited longest."""
+        question, text = self.record.waiting.pop(0)
+        self.show_question("agent_question", text, question)
+
     def note_list(self, list_event_id: str) -> None:
         """The list is in the room: a reply to it is a choice."""
         self.record.list_event_id = list_event_id
@@ -114,16 +178,31 @@ class DialogMachine(Chart[Dialog]):
     def say_cancelled(self) -> None:
         """Something else was said: a question that changes things is visibly closed."""
         if self.record.purpose != "agent":
-            self._amend("dialog-cancelled")
+            self._close("dialog-cancelled")
 
     def say_expired(self) -> None:
         """Nobody answered in time."""
-        self._amend("dialog-expired")
+        self._close("dialog-expired")
 
-    def _amend(self, key: str) -> None:
+    def say_over(self) -> None:
+        """The agent does not wait for the answer any more."""
         r = self.record
-        if r.list_event_id is not None:
-            self.want(Amend(r.room_id, r.list_event_id, Text(key)))
+        r.waiting = []
+        self.want(Amend(r.room_id, r.list_event_id, Text("dialog-over")))
+
+    def drop_waiting(self) -> None:
+        """Nobody waits for these answers any more."""
+        self.record.waiting = []
+
+    def _close(self, key: str) -> None:
+        r = self.record
+        self.want(Amend(r.room_id, r.list_event_id, Text(key)))
+        self._tell_agent(accepted=False)
+
+    def _tell_agent(self, *, accepted: bool) -> None:
+        r = self.record
+        if r.purpose == "agent_question" and r.subject is not None:
+            self.want(SettleQuestion(r.room_id, r.subject, accepted))
 
     def take_choice(self, number: int) -> None:
         """The id behind the number is the outcome."""
@@ -137,7 +216,9 @@ class DialogMachine(Chart[Dialog]):
     def take_yes(self) -> None:
         """Confirmed."""
         self.record.outcome = "yes"
+        self._tell_agent(accepted=True)
 
     def take_no(self) -> None:
         """Declined."""
         self.record.outcome = "no"
+        self._tell_agent(accepted=False)

@@ -134,10 +134,15 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """Edit a question of the bot's that is not open any more. Dies with the process, like the dialog."""
+    """Edit a question of the bot's that is not open any more. Dies with the process, like the dialog.
+
+    Args:
+        event_id: the question; None: it is still on its way, and then the last that was put into the
+            room before this.
+    """
 
     room_id: str
-    event_id: str
+    event_id: str | None
     text: Text
 
 
@@ -229,6 +234,15 @@ class AnswerQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class SettleQuestion:
+    """The person has answered a question of the room's running turn, or nobody will."""
+
+    room_id: str
+    question_id: str
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetUser:
     """Have every agent's platform delete what it keeps about a person."""
 
@@ -281,6 +295,7 @@ Effect: TypeAlias = (
     | SaveContext
     | LoadContext
     | AnswerQuestion
+    | SettleQuestion
     | ForgetUser
     | AcceptTurn
     | StopTurn

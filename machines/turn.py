@@ -6,8 +6,8 @@ Accepting a message commits a turn in `waiting`: with the agent and the platform
 moment. A turn that is running is `thinking` until the agent's first words, then `streaming`; both
 are transient, their document says `waiting` all along, so a turn cut by a crash simply waits again.
 
-An agent may ask back: the turn is `asking` until the person has answered, or nobody will
-(`question_over`).
+An agent may ask back, also several things at once: the turn is `asking` until the person has
+answered all of it, or nobody will (`question_over`).
 
 A turn ends as `answered`, `failed` or `stopped`. An ending is no place to be restored to: its
 document is deleted in the transaction that also commits the last words to the outbox. After that
@@ -65,7 +65,7 @@ class TurnMachine(Chart[Turn]):
 
     start = waiting.to(thinking)
     delta = thinking.to(streaming) | streaming.to.itself(internal=True)
-    question_asked = thinking.to(asking) | streaming.to(asking)
+    question_asked = thinking.to(asking) | streaming.to(asking) | asking.to.itself(internal=True)
     question_over = asking.to(thinking)
     place = (
         thinking.to.itself(internal=True, cond="no_placeholder", on="ask_placeholder")

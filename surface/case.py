@@ -31,6 +31,7 @@ from machines.effects import (
     Notice,
     OfferAgents,
     Param,
+    SettleQuestion,
     SetTopic,
     StopTurn,
     Text,
@@ -286,7 +287,7 @@ class Case:
         self._collect()
         out = Outcome([], [], [], [])
         at = 0
-        while at < len(self._effects):
+        while at < len(self._effects) or self._ask_next():
             effect = self._effects[at]
             at += 1
             match effect:
@@ -304,6 +305,9 @@ class Case:
                     self._collect()
                 case OfferAgents(room_id, reply_to):
                     self._offer_agents(room_id, reply_to)
+                    self._collect()
+                case SettleQuestion():
+                    self._settle_question(effect)
                     self._collect()
                 case _:
                     key = f"{self.cause}/{len(out.rows)}"
@@ -415,6 +419,38 @@ class Case:
                 continue
             text = progress.text if progress else ""
             turn.take("stop", body=text, ending=Text("turn-stopped"))
+
+        dialog = self.dialog(room_id)
+        if dialog.knows("agent_done"):
+            dialog.take("agent_done")
+
+    def _settle_question(self, settled: SettleQuestion) -> None:
+        turn = self.running_in(settled.room_id)
+        if turn is None:
+            return
+        dialog = self.dialog(settled.room_id)
+        still_asked = dialog.state == "confirming" and dialog.of_agent()
+        if not still_asked and not dialog.record.waiting and turn.knows("question_over"):
+            turn.take("question_over")
+        r = turn.record
+        self._effects.append(
+            AnswerQuestion(
+                r.room_id,
+                r.user_id,
+                r.agent_id,
+                r.platform_chat_id,
+                settled.question_id,
+                settled.accepted,
+            )
+        )
+
+    def _ask_next(self) -> bool:
+        """Where nothing is open any more, ask what an agent has to ask; says whether that was so."""
+        free = [d for d in self._dialogs.values() if d.state == "idle" and d.has_waiting()]
+        for dialog in free:
+            dialog.take("next")
+        self._collect()
+        return bool(free)
 
     def _offer_agents(self, room_id: str, reply_to: str | None) -> None:
         owner = self.room(room_id).record.matrix_user_id

@@ -20,6 +20,7 @@ from machines.effects import (
     AnswerQuestion,
     CreateRoom,
     DisconnectChat,
+    Effect,
     EndTurns,
     ForgetUser,
     InviteUser,
@@ -32,6 +33,7 @@ from machines.effects import (
     Placeholder,
     RenameRoom,
     SaveContext,
+    SettleQuestion,
     SetTopic,
     StopTurn,
     Text,
@@ -47,7 +49,7 @@ from surface.matrix.courier import Urgency
 from surface.matrix.media import Media
 from surface.matrix.rooms import DIALOG, SOURCE, NewRoom, Rooms
 from surface.platform.directory import AdapterMissing, AgentMissing, Directory
-from surface.platform.interface import CallFailed, ChatRef
+from surface.platform.interface import CallFailed, ChatRef, ConfirmationGone
 
 log = structlog.get_logger()
 
@@ -81,6 +83,8 @@ class Deeds:
         self._chat_idle = chat_idle
         self._placed: dict[str, str] = {}
         """By turn, placeholders of whose sending the turn's end may not have heard."""
+        self._asked: dict[str, str] = {}
+        """By room, the last question that was put into it."""
 
     async def perform(self, row: Row) -> Result:
         """Carry one effect out.
@@ -108,13 +112,8 @@ class Deeds:
                 await self._rooms.put_state(room_id, "m.room.topic", "", {"topic": topic})
             case Notice():
                 return await self._notice(row, row.effect)
-            case Amend(room_id, event_id, text):
-                content = render.notice(row.locale, text.key, _linked(text))
-                edit = render.edit(content, event_id)
-                if text.key == "dialog-expired":
-                    # A bare number just after it answers the list that has closed.
-                    edit[DIALOG] = row.boot
-                return await self._say(row, room_id, edit, Urgency.NOTICE, "notice")
+            case Amend():
+                return await self._amend(row, row.effect)
             case Placeholder(room_id, turn_id, body, thread, reply_to):
                 content = render.placed(render.parts(body, most=1)[0], thread, reply_to)
                 result = await self._say(row, room_id, content, Urgency.FINAL, "placeholder")
@@ -130,7 +129,7 @@ class Deeds:
                 return await self._tell_platform(row, row.effect)
             case ForgetUser(user_id):
                 await self._forget(row, user_id)
-            case OfferAgents() | AcceptTurn() | EndTurns() | StopTurn():
+            case OfferAgents() | AcceptTurn() | EndTurns() | StopTurn() | SettleQuestion():
                 raise AssertionError(f"{row.effect} belongs to a decision, not to the outbox")
             case _:
                 assert_never(row.effect)
@@ -160,11 +159,25 @@ class Deeds:
         content = render.notice(row.locale, notice.text.key, _linked(notice.text), notice.reply_to)
         if notice.dialog:
             content[DIALOG] = row.boot
+            self._asked.pop(notice.room_id, None)
         result = await self._say(row, notice.room_id, content, Urgency.NOTICE, "notice")
+        if notice.dialog and result.event_id is not None:
+            self._asked[notice.room_id] = result.event_id
         for tap in notice.taps if result.event_id else ():
             # For convenience only: dropped when the homeserver limits us.
             await self._rooms.react(notice.room_id, str(result.event_id), tap)
         return result
+
+    async def _amend(self, row: Row, amend: Amend) -> Result:
+        event_id = amend.event_id or self._asked.get(amend.room_id)
+        if event_id is None:
+            return Result()
+        text = amend.text
+        edit = render.edit(render.notice(row.locale, text.key, _linked(text)), event_id)
+        if text.key == "dialog-expired":
+            # A bare number just after it answers the list that has closed.
+            edit[DIALOG] = row.boot
+        return await self._say(row, amend.room_id, edit, Urgency.NOTICE, "notice")
 
     async def _answer(self, row: Row, answer: Answer) -> Result:
         """The last words: one message, several, or a file when it would be too many."""
@@ -258,6 +271,8 @@ class Deeds:
         except (AgentMissing, AdapterMissing) as error:
             return Result(refused="agent_missing", reason=str(error))
         except CallFailed as error:
+            if isinstance(error, ConfirmationGone) and _declines(effect):
+                return Result()
             return Result(refused=error.error.code, reason=error.error.message)
         self._failpoints.hit("platform.told")
         return Result()
@@ -276,6 +291,11 @@ class Deeds:
         if agent is None:
             return texts.plain(locale, "room-topic-plain")
         return texts.plain(locale, "room-topic", {"agent": agent.name})
+
+
+def _declines(effect: Effect) -> bool:
+    """A no that nobody waits for any more comes to the same."""
+    return isinstance(effect, AnswerQuestion) and not effect.accepted
 
 
 def _linked(text: Text) -> dict[str, str | int]:

@@ -36,6 +36,7 @@ from machines.effects import (
     Placeholder,
     RenameRoom,
     SaveContext,
+    SettleQuestion,
     SetTopic,
     StopTurn,
     UnlinkChild,
@@ -78,6 +79,7 @@ def lane_of(row: Row) -> str:
             | OfferAgents(room_id=room)
             | AcceptTurn(room_id=room)
             | EndTurns(room_id=room)
+            | SettleQuestion(room_id=room)
             # State sent beside a message forks the room, and clients then show what was before.
             | RenameRoom(room_id=room)
             | SetTopic(room_id=room)

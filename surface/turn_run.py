@@ -280,8 +280,8 @@ def _last(case: Case, turn: Turn, event: str, **details: object) -> None:
     room, dialog = case.room(turn.room_id), case.dialog(turn.room_id)
     if event == "fail" and room.knows("turn_failed"):
         room.take("turn_failed", body=turn.body)
-    if dialog.record.purpose == "agent_question" and dialog.knows("cancel"):
-        dialog.take("cancel")
+    if dialog.knows("agent_done"):
+        dialog.take("agent_done")
     _take(case, turn.event_id, event, **details)
 
 
@@ -290,12 +290,8 @@ def _ask_person(case: Case, turn: Turn, question: str, prompt: str) -> None:
     machine = case.turn(turn.event_id)
     if machine is not None and machine.knows("question_asked"):
         machine.take("question_asked")
-        case.dialog(turn.room_id).take(
-            "ask",
-            purpose="agent_question",
-            text=Text("agent-question", {"prompt": prompt[:2000]}),
-            subject=question,
-        )
+        text = Text("agent-question", {"prompt": prompt[:2000]})
+        case.dialog(turn.room_id).take("agent_asks", question=question, text=text)
 
 
 async def _soon(event: asyncio.Event, seconds: float) -> bool:

@@ -6,7 +6,7 @@ The dialog knows what was asked; here its outcome becomes what was asked for.
 from __future__ import annotations
 
 from machines.dialog import KEYCAPS, NO, YES
-from machines.effects import AnswerQuestion, StopTurn
+from machines.effects import StopTurn
 from surface import limits, onboarding
 from surface.case import Case
 from surface.commands import agents, contexts
@@ -78,10 +78,10 @@ def _confirm(said: Said, *, accepted: bool) -> None:
     if dialog.state != "confirming":
         said.reply("nothing-pending")
         return
-    purpose, subject = dialog.record.purpose, dialog.record.subject
+    purpose = dialog.record.purpose
     dialog.take("yes" if accepted else "no")
     if purpose == "agent_question":
-        if not _answer_agent(said.case, said.room_id, subject or "", accepted=accepted):
+        if said.case.running_in(said.room_id) is None:
             said.reply("nothing-pending")
     elif not accepted:
         said.reply("confirm-declined")
@@ -98,24 +98,7 @@ def _confirm(said: Said, *, accepted: bool) -> None:
 
 
 def withdraw(case: Case, room_id: str, event: str) -> None:
-    """Close a question that will not be answered (`cancel` or `expire`); to an agent that is a no."""
+    """Close a question that will not be answered (`cancel` or `expire`)."""
     dialog = case.dialog(room_id)
-    if not dialog.knows(event):
-        return
-    purpose, question = dialog.record.purpose, dialog.record.subject or ""
-    dialog.take(event)
-    if purpose == "agent_question":
-        _answer_agent(case, room_id, question, accepted=False)
-
-
-def _answer_agent(case: Case, room_id: str, question: str, *, accepted: bool) -> bool:
-    """Hand the answer to the agent; False if it does not wait for one any more."""
-    turn = case.running_in(room_id)
-    if turn is None or not turn.knows("question_over"):
-        return False
-    turn.take("question_over")
-    r = turn.record
-    case.want(
-        AnswerQuestion(r.room_id, r.user_id, r.agent_id, r.platform_chat_id, question, accepted)
-    )
-    return True
+    if dialog.knows(event):
+        dialog.take(event)

@@ -9,6 +9,7 @@ What it answers, by the text of the message (case and closing punctuation do not
 `what did I say?`, `что я говорил(а)?`         the list of what was said in this chat before
 `fail`                                         the error `echo_failed`, retryable; nothing is kept
 `confirm`                                      asks for a yes or a no, then says which it was
+`confirm twice`                                asks two such questions at once
 anything else                                  the text itself, in the agent's `style`
 =============================================  =====================================================
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeAlias, assert_never
 
@@ -53,13 +54,13 @@ Style: TypeAlias = Literal["plain", "shout", "reverse"]
 
 # The agent's own words: content of the conversation, like a model's, not texts of the surface.
 ASKED = "Shall I go on?"
-CONFIRMED = "You said yes."
-DECLINED = "You said no."
+ASKED_TOO = "And shall I tell the others?"
 FAILED = PlatformError("echo_failed", "The agent was asked to fail.", retryable=True)
 
 _FAIL: Final = "fail"
-_CONFIRM: Final = "confirm"
-_TRIGGERS: Final = frozenset({_FAIL, _CONFIRM})
+_QUESTIONS: Final = {"confirm": (ASKED,), "confirm twice": (ASKED, ASKED_TOO)}
+_SECOND: Final = "/second"
+"""What the id of a second question has behind that of its message."""
 _RECALL_EN: Final = frozenset({"what did i say"})
 _RECALL_RU: Final = frozenset({"что я говорил", "что я говорила", "что я сказал", "что я сказала"})
 _WORDS: Final = re.compile(r"\S+\s*|\s+")
@@ -87,19 +88,25 @@ class _Stream:
         self.chat = chat
         self.message_id = message_id
         self.ended: asyncio.Future[PlatformError] = loop.create_future()
-        self.verdict: asyncio.Future[bool] = loop.create_future()
+        self.verdicts: dict[str, asyncio.Future[bool]] = {}
 
-    async def verdict_or_end(self) -> None:
-        either: tuple[asyncio.Future[Any], ...] = (self.verdict, self.ended)
+    def ask(self, prompt: str) -> ConfirmationAsked:
+        question = self.message_id + (_SECOND if self.verdicts else "")
+        self.verdicts[question] = self.ended.get_loop().create_future()
+        return ConfirmationAsked(id=question, prompt=prompt)
+
+    async def verdicts_or_end(self) -> None:
+        all_said = asyncio.gather(*self.verdicts.values())
+        either: tuple[asyncio.Future[Any], ...] = (all_said, self.ended)
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
     def end(self, error: PlatformError) -> None:
         if not self.ended.done():
             self.ended.set_result(error)
 
-    def decide(self, accepted: bool) -> None:
-        if not self.verdict.done():
-            self.verdict.set_result(accepted)
+    def decide(self, question: str, accepted: bool) -> None:
+        if not self.verdicts[question].done():
+            self.verdicts[question].set_result(accepted)
 
 
 class EchoClient:
@@ -146,20 +153,22 @@ class EchoClient:
         stream = _Stream(chat, request.message_id)
         self._streams.add(stream)
         try:
-            accepted: bool | None = None
             command = _command(request.text)
-            if command in _TRIGGERS and not await self._memory.knows(chat, request.message_id):
-                if command == _FAIL:
+            questions = _QUESTIONS.get(command, ())
+            if command == _FAIL or questions:
+                known = await self._memory.knows(chat, request.message_id)
+                if command == _FAIL and not known:
                     yield FAILED
                     return
-                yield ConfirmationAsked(id=request.message_id, prompt=ASKED)
-                await stream.verdict_or_end()
+                for prompt in () if known else questions:
+                    yield stream.ask(prompt)
+                await stream.verdicts_or_end()
                 if stream.ended.done():
                     yield stream.ended.result()
                     return
-                accepted = stream.verdict.result()
 
-            said = await self._remember(request, accepted)
+            verdicts = [verdict.result() for verdict in stream.verdicts.values()]
+            said = await self._remember(request, verdicts)
             delay = self._options.delay
             for place, piece in enumerate(_pieces(said.answer, whole=delay <= 0)):
                 if place:
@@ -183,14 +192,15 @@ class EchoClient:
     async def answer_confirmation(
         self, chat: ChatRef, confirmation_id: str, accepted: bool, *, request_id: str
     ) -> None:
-        """Answer the question of a running `confirm`; see `PlatformClient`."""
+        """Answer a question of a running `confirm`; see `PlatformClient`."""
         self._own(chat)
-        waiting = self._running(chat, confirmation_id)
+        message_id = confirmation_id.removesuffix(_SECOND)
+        waiting = [s for s in self._running(chat, message_id) if confirmation_id in s.verdicts]
         for stream in waiting:
-            stream.decide(accepted)
+            stream.decide(confirmation_id, accepted)
         if waiting:
             return
-        if not await self._memory.knows(chat, confirmation_id):
+        if not await self._memory.knows(chat, message_id):
             raise ConfirmationGone(
                 PlatformError(
                     "confirmation_gone",
@@ -270,12 +280,12 @@ class EchoClient:
             and stream.chat.platform_chat_id == chat.platform_chat_id
         ]
 
-    async def _remember(self, request: TurnRequest, accepted: bool | None) -> Remembered:
+    async def _remember(self, request: TurnRequest, verdicts: Sequence[bool]) -> Remembered:
         def answered(earlier: tuple[Remembered, ...]) -> Remembered:
             return Remembered(
                 id=request.message_id,
                 text=request.text,
-                answer=_answer(request.text, self._options.style, earlier, accepted),
+                answer=_answer(request.text, self._options.style, earlier, verdicts),
                 files=tuple(
                     FileOut(file.workspace_path, file.filename, file.mime_type)
                     for file in request.attachments
@@ -285,10 +295,12 @@ class EchoClient:
         return await self._memory.record(request.chat, request.message_id, answered)
 
 
-def _answer(text: str, style: Style, earlier: tuple[Remembered, ...], accepted: bool | None) -> str:
+def _answer(
+    text: str, style: Style, earlier: tuple[Remembered, ...], verdicts: Sequence[bool]
+) -> str:
     """Decide what is said to a message."""
-    if accepted is not None:
-        return CONFIRMED if accepted else DECLINED
+    if verdicts:
+        return f"You said {' and '.join('yes' if said else 'no' for said in verdicts)}."
     command = _command(text)
     if command in _RECALL_EN:
         things = "1 thing" if len(earlier) == 1 else f"{len(earlier)} things"

@@ -191,6 +191,8 @@ nothing-to-stop = Nothing is running that could be stopped.
 nothing-to-retry = Nothing has failed that could be asked again.
 dialog-expired = Nobody answered, so this question is closed.
 dialog-cancelled = Something else was said, so this question is closed.
+dialog-replaced = Another question was asked, so this one is closed.
+dialog-over = The agent does not wait for an answer any more, so this question is closed.
 
 ## Limits
 limit-per-minute = That is more than { $most ->

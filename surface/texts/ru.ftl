@@ -196,6 +196,8 @@ nothing-to-stop = Сейчас нечего останавливать.
 nothing-to-retry = Нечего спрашивать заново: всё отвечено.
 dialog-expired = Никто не ответил, вопрос закрыт.
 dialog-cancelled = Сказано что-то другое, вопрос закрыт.
+dialog-replaced = Задан другой вопрос, этот закрыт.
+dialog-over = Агент больше не ждёт ответа, вопрос закрыт.
 
 ## Limits
 limit-per-minute = { $most ->

@@ -173,6 +173,116 @@ async def test_stop_ends_a_turn_that_asks(plain: Desk) -> None:
     assert not [m.body for m in heard if m.body.startswith("You said")]
 
 
+async def shown_as(desk: Desk, question: Message, words: str) -> None:
+    """The question's own message says this now."""
+    await desk.person.until(
+        lambda: any(
+            m.event_id == question.event_id and m.body == words
+            for m in desk.person.messages(desk.chat)
+        ),
+        what=f"the question to say {words!r}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "answer"),
+    [("!yes", NO, "yes and no"), (NO, "!yes", "no and yes"), (YES, YES, "yes and yes")],
+)
+async def test_an_agent_that_asks_two_things_is_answered_both(
+    plain: Desk, first: str, second: str, answer: str
+) -> None:
+    desk = plain
+    said = await desk.person.send(desk.chat, "confirm twice")
+    question = await desk.person.answer_to(desk.chat, said, saying="Shall I go on?")
+    await tappable(desk, question)
+    told = await answered(desk, question, first)
+    other = await desk.person.answer_to(desk.chat, told, saying="And shall I tell the others?")
+    await tappable(desk, other)
+
+    await answered(desk, other, second)
+
+    await desk.person.answer_to(
+        desk.chat, told, where=lambda m: m.body == f"You said {answer}." and m.msgtype == "m.text"
+    )
+    assert (await desk.command(desk.chat, "!yes")).body == NOTHING
+
+
+@pytest.mark.parametrize("way", ["!stop", "\U0001f6d1"])
+async def test_stopping_a_turn_closes_what_it_asks_and_asks_no_more(plain: Desk, way: str) -> None:
+    desk = plain
+    said = await desk.person.send(desk.chat, "confirm twice")
+    question = await desk.person.answer_to(desk.chat, said, saying="Shall I go on?")
+    await tappable(desk, question)
+    await answered(desk, question, way)
+    await desk.person.answer_to(desk.chat, said, saying="Stopped.")
+    await desk.person.until(
+        lambda: any(
+            m.event_id == question.event_id and "is closed" in m.body
+            for m in desk.person.messages(desk.chat)
+        )
+    )
+    assert (await desk.command(desk.chat, "!yes")).body == NOTHING
+    heard = [m.body for m in desk.person.messages_after(desk.chat, said, desk.bot.user_id)]
+    assert not [body for body in heard if "tell the others" in body]
+
+
+async def test_an_agents_question_waits_for_the_list_that_is_open(
+    person: Make, share_bot: Make
+) -> None:
+    """Who is about to choose from a list must not find that they have answered an agent."""
+    hesitant = {"id": "hesitant", "name": "Hesitant", "adapter": "echo", "delay": 0.4}
+    bot: Bot = await share_bot(default="hesitant", agents=[hesitant])
+    desk = await onboard(await person("alice"), bot)
+    await desk.say(desk.chat, "one")
+    await desk.command(desk.chat, "!save Plan")
+    said = await desk.person.send(desk.chat, "a b c d e")
+    then = await desk.person.send(desk.chat, "confirm")
+    await desk.command(desk.chat, "!load")
+    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == "a b c d e")
+    room = desk.person.rooms[desk.chat]
+    await desk.person.until(
+        lambda: room.receipts.get(bot.user_id) == then, what="the question to be taken up"
+    )
+
+    choice = await desk.person.send(desk.chat, "1")
+
+    await desk.person.answer_to(desk.chat, choice, saying="Loaded Plan")
+    question = await desk.person.answer_to(desk.chat, choice, saying="Shall I go on?")
+    await tappable(desk, question)
+    yes = await desk.person.send(desk.chat, "!yes")
+    await desk.person.answer_to(desk.chat, yes, where=lambda m: m.body == "You said yes.")
+
+
+async def test_a_list_that_another_question_replaces_says_so(person: Make, make_bot: Make) -> None:
+    boss = await person("boss")
+    settings = {"access": {"allow": ["@*:*"], "admins": [boss.user_id]}}
+    desk = await onboard(await person("alice"), await make_bot(settings=settings))
+    await desk.person.invite(desk.chat, boss.user_id)
+    await boss.accept_invites_from(desk.me)
+    _, question = await agent_asks_in_company(desk)
+    archive = await boss.send(desk.chat, "!archive")
+    await desk.person.answer_to(desk.chat, archive, saying="Archive Chat 1?")
+    await shown_as(desk, question, "Another question was asked, so this one is closed.")
+    await desk.person.answer_to(desk.chat, archive, where=lambda m: m.body == "You said no.")
+
+
+async def agent_asks_in_company(desk: Desk) -> tuple[str, Message]:
+    mention = {"m.mentions": {"user_ids": [desk.bot.user_id]}}
+    said = await desk.person.send(desk.chat, "confirm", **mention)
+    return said, await desk.person.answer_to(desk.chat, said, saying="Shall I go on?")
+
+
+async def test_a_question_closed_before_it_is_there_says_so_too(plain: Desk) -> None:
+    desk = plain
+    for _ in range(3):
+        said = await desk.person.send(desk.chat, "!archive")
+        await desk.person.send(desk.chat, "no, wait")
+        question = await desk.person.answer_to(
+            desk.chat, said, where=lambda m, said=said: m.reply_to == said
+        )
+        await shown_as(desk, question, CLOSED_BY_TALK)
+
+
 async def test_an_agents_question_survives_a_restart_of_its_turn(
     person: Make, make_bot: Make
 ) -> None:

@@ -117,12 +117,15 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
     DialogMachine: {
         "offer": [{"purpose": "agent", "choices": ["echo", "other"], "text": Text("agents")}],
         "ask": [{"purpose": "archive", "text": Text("sure")}],
+        "agent_asks": [{"question": "q1", "text": Text("shall I")}],
+        "next": [{}],
         "posted": [{"list_event_id": "$list"}],
         "pick": [{"number": 2}, {"number": 9}],
         "yes": [{}],
         "no": [{}],
         "cancel": [{}],
         "expire": [{}],
+        "agent_done": [{}],
     },
     TrayMachine: {
         "stage": [{"path": "inbox/cat.png"}],
@@ -186,7 +189,11 @@ RECORDS: Mapping[AnyChart, list[Callable[[], Any]]] = {
         lambda: room(agent_id=None, platform_chat_id=None),
     ],
     TurnMachine: [turn, lambda: turn(placeholder_asked=True, placeholder_id="$placeholder")],
-    DialogMachine: [_dialog],
+    DialogMachine: [
+        _dialog,
+        lambda: Dialog("!room", purpose="agent_question", subject="q0"),
+        lambda: Dialog("!room", waiting=[("q2", Text("and this"))]),
+    ],
     TrayMachine: [lambda: Tray("!room", staged=["inbox/cat.png"])],
 }
 """Records a machine may have in some state; `living` says which fit which state."""

@@ -9,7 +9,7 @@ import pytest
 from machines import DialogMachine, TrayMachine
 from machines.chart import Refused
 from machines.dialog import KEYCAPS, NO, YES, Dialog
-from machines.effects import Amend, Notice, Text
+from machines.effects import Amend, Notice, SettleQuestion, Text
 from machines.tray import Tray
 
 CHOICES = {"purpose": "agent", "choices": ["echo", "researcher"], "text": Text("agents")}
@@ -102,7 +102,15 @@ def asked(purpose: str) -> DialogMachine:
     return machine
 
 
-@pytest.mark.parametrize("purpose", ["load", "archive", "forget", "agent_question", "bind"])
+def agents_question() -> DialogMachine:
+    """A question of an agent's that stands in the room."""
+    machine = dialog("agent_asks", question="q1", text=Text("shall I"))
+    machine.take("posted", list_event_id="$question")
+    machine.effects.clear()
+    return machine
+
+
+@pytest.mark.parametrize("purpose", ["load", "archive", "forget", "bind"])
 def test_a_cancelled_question_is_amended_but_a_cancelled_list_of_agents_is_not(
     purpose: str,
 ) -> None:
@@ -114,19 +122,86 @@ def test_a_cancelled_question_is_amended_but_a_cancelled_list_of_agents_is_not(
     assert agents.effects == []
 
 
-@pytest.mark.parametrize("purpose", ["agent", "load", "archive", "agent_question"])
+@pytest.mark.parametrize("purpose", ["agent", "load", "archive"])
 def test_whatever_expires_says_so_in_its_own_message(purpose: str) -> None:
     machine = asked(purpose)
     assert machine.take("expire") == "idle"
     assert machine.effects == [Amend("!room", "$question", Text("dialog-expired"))]
 
 
+@pytest.mark.parametrize("newer", ["offer", "ask"])
+@pytest.mark.parametrize("purpose", ["agent", "load", "archive"])
+def test_what_is_replaced_says_so_in_its_own_message_first(purpose: str, newer: str) -> None:
+    machine = asked(purpose)
+    details = CHOICES if newer == "offer" else {"purpose": "forget", "text": Text("sure")}
+    machine.take(newer, **details)
+    amended, question = machine.effects
+    assert amended == Amend("!room", "$question", Text("dialog-replaced"))
+    assert isinstance(question, Notice)
+    assert question.dialog
+
+
 @pytest.mark.parametrize("event", ["cancel", "expire"])
-def test_a_question_that_is_not_in_the_room_yet_cannot_be_amended(event: str) -> None:
+def test_a_question_on_its_way_is_amended_when_it_is_there(event: str) -> None:
     machine = dialog("ask", purpose="archive", text=Text("sure"))
     machine.effects.clear()
     machine.take(event)
+    (amended,) = machine.effects
+    assert isinstance(amended, Amend)
+    assert amended.event_id is None
+
+
+@pytest.mark.parametrize(
+    ("event", "accepted"), [("yes", True), ("no", False), ("cancel", False), ("expire", False)]
+)
+def test_an_agent_is_told_how_its_question_ended(event: str, accepted: bool) -> None:
+    machine = agents_question()
+    assert machine.take(event) == "idle"
+    assert machine.effects[-1] == SettleQuestion("!room", "q1", accepted)
+
+
+def test_an_agents_question_that_is_replaced_is_answered_no() -> None:
+    machine = agents_question()
+    machine.take("ask", purpose="archive", text=Text("sure"))
+    assert SettleQuestion("!room", "q1", False) in machine.effects
+
+
+@pytest.mark.parametrize("purpose", ["agent", "load", "archive", "agent_question"])
+def test_an_agents_question_waits_for_what_is_open(purpose: str) -> None:
+    machine = agents_question() if purpose == "agent_question" else asked(purpose)
+    was = machine.state
+    for question in ("q2", "q3", "q2"):
+        assert machine.take("agent_asks", question=question, text=Text(question)) == was
     assert machine.effects == []
+    machine.take("cancel")
+    shown = []
+    while machine.has_waiting():
+        assert machine.take("next") == "confirming"
+        shown.append(machine.record.subject)
+        machine.take("yes")
+    assert shown == ["q2", "q3"], "in their order, each once"
+    with pytest.raises(Refused):
+        machine.take("next")
+
+
+def test_the_open_question_is_not_asked_again() -> None:
+    machine = agents_question()
+    machine.take("agent_asks", question="q1", text=Text("shall I"))
+    assert not machine.has_waiting()
+
+
+@pytest.mark.parametrize("purpose", ["load", "archive", "agent_question"])
+def test_a_turn_that_is_over_asks_nothing_any_more(purpose: str) -> None:
+    machine = agents_question() if purpose == "agent_question" else asked(purpose)
+    machine.take("agent_asks", question="q2", text=Text("and this"))
+    state = machine.take("agent_done")
+    assert not machine.has_waiting()
+    if purpose == "agent_question":
+        assert state == "idle"
+        assert machine.effects == [Amend("!room", "$question", Text("dialog-over"))]
+    else:
+        assert state != "idle"
+        assert machine.effects == []
 
 
 def test_what_can_be_tapped_is_put_under_the_question() -> None:

@@ -135,9 +135,10 @@ def test_a_question_ends_in_thinking() -> None:
     assert machine.take("delta") == "streaming"
 
 
-def test_a_turn_asks_one_question_at_a_time() -> None:
-    with pytest.raises(Refused):
-        asking().take("question_asked")
+def test_a_turn_may_ask_several_things_at_once() -> None:
+    machine = asking()
+    assert machine.take("question_asked") == "asking"
+    assert machine.take("question_over") == "thinking", "over is over, for all of them"
 
 
 def test_a_question_that_nobody_asked_is_not_over() -> None:

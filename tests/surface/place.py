@@ -214,6 +214,8 @@ def asking(there: Place, purpose: Any) -> None:
     if purpose in ("agent", "load"):
         dialog.choices, state = ["echo", "shout"], "choosing"
         dialog.labels = ["Echo", "Crier"]
+    if purpose == "agent_question":
+        dialog.subject = "q1"
     there.memory.dialogs[ROOM] = (dialog, state)
 
 
