@@ -11,8 +11,9 @@ conversation; without a valid agent it is `unbound` and asks for one at the next
 `undo` can still go back to the chat before. The first `talk` makes it `bound` again, for good.
 
 `load` is like `clear`, but the fresh chat is seeded from a save; should that fail, `load_failed`
-goes back to the chat that was there, cleared or not. `turn_failed` remembers what was asked, so that
-`retry` can ask it again.
+goes back to the chat that was there, cleared or not; unless something was said in the fresh one, which
+then stays. `turn_failed` remembers what was asked, so that `retry` can ask it again: in the same chat,
+of the same agent, so a turn of a chat that the room has left is not remembered.
 
 A room that the bot did not make is never bound silently: its inviter is asked, and `take_in` follows
 their word. `forget` ends the document: the person asked for it.
@@ -137,7 +138,7 @@ class RoomMachine(Chart[Room]):
         | cleared.to.itself(internal=True, on="pass_over")
         | bound.to.itself(internal=True)
     )
-    turn_failed = bound.to.itself(internal=True, on="note_failed")
+    turn_failed = bound.to.itself(internal=True, cond="in_chat", on="note_failed")
     retry = bound.to.itself(internal=True, cond="has_failed", on="ask_again")
     rename = (
         bound.to.itself(internal=True, on="take_name")
@@ -248,6 +249,10 @@ class RoomMachine(Chart[Room]):
         """The load took the place of the chat that `undo` goes back to: nothing was cleared before."""
         return self.record.replaced_chat_id == self.record.previous_chat_id
 
+    def in_chat(self, platform_chat_id: str) -> bool:
+        """The platform chat is still the room's."""
+        return self.record.platform_chat_id == platform_chat_id
+
     def has_failed(self) -> bool:
         """The last turn failed."""
         return self.record.failed_body is not None
@@ -306,7 +311,8 @@ class RoomMachine(Chart[Room]):
         """A different agent, hence a fresh platform chat; turns accepted before keep the old."""
         r = self.record
         self._disconnect()
-        r.agent_id, r.platform_chat_id, r.previous_chat_id = agent_id, Fresh(r.room_id), None
+        r.agent_id, r.platform_chat_id = agent_id, Fresh(r.room_id)
+        r.previous_chat_id = r.failed_body = None
         self.want(SetTopic(r.room_id, agent_id))
 
     def rotate(self, event_id: str | None = None) -> None:

@@ -15,6 +15,7 @@ from machines.effects import (
     JoinRoom,
     LoadContext,
     Notice,
+    Param,
     Placeholder,
     SaveContext,
 )
@@ -77,9 +78,14 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 case.say(room, "loaded", event, name=name, context=chat)
                 return
             machine = case.room(room)
+            there = machine.in_chat(str(chat))
             if machine.knows("load_failed"):
                 machine.take("load_failed", platform_chat_id=chat)
-            case.say(room, "load-failed", event, name=name, reason=result.reason)
+            params: dict[str, Param] = {"name": name, "reason": result.reason.rstrip(".")}
+            if machine.in_chat(str(chat)):
+                case.say(room, "load-failed-stays", event, **params, context=chat)
+            else:
+                case.say(room, "load-failed" if there else "load-failed-elsewhere", event, **params)
         case AnswerQuestion(room_id=room) if result.refused is not None:
             case.say(room, "answer-not-taken", reason=result.reason)
         case Notice(dialog=True) if result.event_id is not None:

@@ -30,10 +30,15 @@ def exceeded(case: Case, message: Message, room: RoomMachine, limits: Limits) ->
 
 def too_many_waiting(case: Case, message: Message, room: RoomMachine, limits: Limits) -> bool:
     """Whether so many of this person's messages wait already that one more is refused."""
-    if case.memory.waiting.get(message.sender, 0) < limits.waiting:
+    if not has_too_many_waiting(case, limits):
         return False
     _tell(case, message, room, "limit-waiting", limits.waiting)
     return True
+
+
+def has_too_many_waiting(case: Case, limits: Limits) -> bool:
+    """Whether as many messages of whoever speaks wait as may."""
+    return case.memory.waiting.get(case.sender, 0) >= limits.waiting
 
 
 def too_many_rooms(case: Case, user: UserMachine, limits: Limits) -> bool:

@@ -134,7 +134,7 @@ class Runner:
             await self._cancel(client, request)
             raise
         except CallFailed as error:
-            return Text("turn-failed", {"reason": error.error.message.rstrip(".")})
+            return _failed(error.error)
         except Exception as error:
             # An adapter's bug must not take the room with it.
             log.exception("turn.adapter_broke", agent=turn.agent_id)
@@ -157,8 +157,8 @@ class Runner:
                             lambda case, q=question, p=prompt: _ask_person(case, turn, q, p),  # type: ignore[misc]
                             point="input",
                         )
-                    case PlatformError(_, message):
-                        return Text("turn-failed", {"reason": message.rstrip(".")})
+                    case PlatformError() as error:
+                        return _failed(error)
                     case Done():
                         return None
                     case _:
@@ -254,12 +254,12 @@ class Runner:
             preload=[("turns", turn_id)],
         )
 
-    async def _end(self, turn: Turn, event: str, **details: object) -> None:
+    async def _end(self, turn: Turn, event: str, body: str, ending: Text | None = None) -> None:
         self._ending.add(turn.event_id)
         reply_to = self._reply_to(turn)
         await self._ledger.decide(
             f"{turn.event_id}/final",
-            lambda case: _last(case, turn, event, reply_to=reply_to, **details),
+            lambda case: _last(case, turn, event, body, ending, reply_to),
             point="turn.final",
             preload=[
                 ("turns", turn.event_id),
@@ -269,20 +269,35 @@ class Runner:
         )
 
 
+def _failed(error: PlatformError) -> Text:
+    return Text("turn-failed", {"reason": error.message.strip().rstrip(".") or error.code})
+
+
 def _take(case: Case, turn_id: str, event: str, **details: object) -> None:
     turn = case.turn(turn_id)
     if turn is not None and turn.knows(event):
         turn.take(event, **details)
 
 
-def _last(case: Case, turn: Turn, event: str, **details: object) -> None:
-    """The turn's end; one that failed can be asked again, and a question of it is no longer open."""
+def _last(
+    case: Case, turn: Turn, event: str, body: str, ending: Text | None, reply_to: str | None
+) -> None:
+    """The turn's end; one that failed can be asked again where it was asked, and asks nothing any more."""
     room, dialog = case.room(turn.room_id), case.dialog(turn.room_id)
-    if event == "fail" and room.knows("turn_failed"):
-        room.take("turn_failed", body=turn.body)
+    machine = case.turn(turn.event_id)
+    if machine is None or not machine.knows(event):
+        return
     if dialog.knows("agent_done"):
         dialog.take("agent_done")
-    _take(case, turn.event_id, event, **details)
+    if ending is None:
+        machine.take(event, body=body, reply_to=reply_to)
+        return
+    again = room.knows("turn_failed") and room.in_chat(turn.platform_chat_id)
+    if again:
+        asked, chat = machine.record.body, turn.platform_chat_id
+        room.take("turn_failed", body=asked, platform_chat_id=chat)
+    ending = Text(ending.key, {**ending.params, "again": int(again)})
+    machine.take(event, body=body, ending=ending, reply_to=reply_to)
 
 
 def _ask_person(case: Case, turn: Turn, question: str, prompt: str) -> None:

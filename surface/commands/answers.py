@@ -69,6 +69,8 @@ def retry(said: Said) -> None:
     """`!retry`: ask once more what failed."""
     if said.room.record.failed_body is None or not said.room.knows("retry"):
         said.reply("nothing-to-retry")
+    elif limits.has_too_many_waiting(said.case, said.house.limits):
+        said.reply("limit-waiting", most=said.house.limits.waiting)
     else:
         said.room.take("retry")
 

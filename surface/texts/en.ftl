@@ -84,11 +84,20 @@ context-unknown =
     - how much was said in it is not known: { $reason }
 
 ## Answers that failed
-turn-failed = The agent could not answer: { $reason }. `!retry` asks again.
+turn-failed = The agent could not answer: { $reason }.{ $again ->
+    [0] {""}
+   *[other] {" "}`!retry` asks again.
+}
 turn-agent-gone = The agent `{ $id }` is not available any more. Say anything to choose another one.
 turn-stopped = Stopped.
-turn-crashed = The agent broke off: { $reason }. `!retry` asks again.
-turn-interrupted = The answer was cut off by a restart, and asking this agent again would do its work twice. `!retry` does that.
+turn-crashed = The agent broke off: { $reason }.{ $again ->
+    [0] {""}
+   *[other] {" "}`!retry` asks again.
+}
+turn-interrupted = The answer was cut off by a restart, and asking this agent again may do its work twice.{ $again ->
+    [0] {""}
+   *[other] {" "}`!retry` asks again all the same.
+}
 answer-as-file = The answer is too long for the room; here it is as a file.
 
 ## Commands
@@ -168,6 +177,8 @@ age-days = { $n ->
 }
 loaded = Loaded **{ $name }** into the new context `{ $context }`. `!undo` goes back, as long as nothing is said in it.
 load-failed = **{ $name }** could not be loaded: { $reason }. The context is as it was.
+load-failed-stays = **{ $name }** could not be loaded: { $reason }. This room is in the new context `{ $context }` now, which began empty.
+load-failed-elsewhere = **{ $name }** could not be loaded: { $reason }.
 
 ## Questions
 archive-question = Archive **{ $name }**? It leaves your Space, and `!restore` brings it back. `!yes` or `!no`.

@@ -108,6 +108,23 @@ async def test_a_failed_turn_says_why_and_is_asked_again(plain: Desk) -> None:
     assert (await desk.command(desk.chat, "!retry")).body.startswith("Nothing has failed")
 
 
+@pytest.mark.parametrize("left_by", ["!clear", "!agent shout"])
+async def test_what_fails_where_the_room_is_no_more_is_not_offered_again(
+    plain: Desk, left_by: str
+) -> None:
+    """A new agent, or a fresh context, is never asked what was meant for the one before."""
+    desk = plain
+    said, _ = await growing(desk)
+    failing = await desk.person.send(desk.chat, "fail")
+    await desk.command(desk.chat, left_by)
+
+    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == WORDS)
+    failed = await desk.person.answer_to(desk.chat, failing, saying="could not answer")
+
+    assert failed.body == "The agent could not answer: The agent was asked to fail."
+    assert (await desk.command(desk.chat, "!retry")).body.startswith("Nothing has failed")
+
+
 async def test_what_was_cut_by_a_restart_is_answered_and_goes_on_in_its_message(
     person: Make, make_bot: Make
 ) -> None:

@@ -83,7 +83,10 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
         "save": [{"name": "s1", **SAID}],
         "load": [{"save_id": "1", "name": "s1", **SAID}],
         "load_failed": [{"platform_chat_id": "7"}, {"platform_chat_id": "another"}],
-        "turn_failed": [{"body": "what failed"}],
+        "turn_failed": [
+            {"body": "what failed", "platform_chat_id": "7"},
+            {"body": "what failed", "platform_chat_id": "6"},
+        ],
         "retry": [{}],
         "forget": [{}],
         "rename": [{"name": "Plans", **SAID}],

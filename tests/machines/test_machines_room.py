@@ -363,11 +363,19 @@ def test_a_failed_load_that_came_too_late_changes_nothing() -> None:
 
 def test_retry_asks_what_failed() -> None:
     machine = RoomMachine(room(), "bound")
-    machine.take("turn_failed", body="Tell me a story")
+    machine.take("turn_failed", body="Tell me a story", platform_chat_id="7")
     assert machine.take("retry") == "bound"
     assert machine.effects == [AcceptTurn("!room", "echo", "7", "Tell me a story")]
     with pytest.raises(Refused):
         machine.take("retry")
+
+
+def test_what_failed_in_a_chat_that_the_room_has_left_is_not_remembered() -> None:
+    machine = RoomMachine(room(), "bound")
+    for chat in ("6", "8"):
+        with pytest.raises(Refused):
+            machine.take("turn_failed", body="Tell me a story", platform_chat_id=chat)
+    assert machine.record.failed_body is None
 
 
 def test_retry_without_a_failure_is_refused() -> None:
@@ -383,11 +391,17 @@ def test_talk_forgets_what_failed() -> None:
         machine.take("retry")
 
 
-@pytest.mark.parametrize("event", ["clear", "load"])
-def test_a_fresh_context_forgets_what_failed(event: str) -> None:
+@pytest.mark.parametrize(
+    ("event", "details"),
+    [
+        ("clear", {"event_id": "$said"}),
+        ("load", {"event_id": "$said", "save_id": "s", "name": "plans"}),
+        ("bind", {"agent_id": "researcher"}),
+    ],
+)
+def test_a_fresh_context_forgets_what_failed(event: str, details: dict[str, str]) -> None:
     machine = RoomMachine(room(failed_body="Tell me a story"), "bound")
-    details = {"save_id": "s", "name": "plans"} if event == "load" else {}
-    machine.take(event, event_id="$said", **details)
+    machine.take(event, **details)
     assert machine.record.failed_body is None, "it was asked in another conversation"
 
 

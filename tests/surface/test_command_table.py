@@ -109,6 +109,36 @@ async def test_what_takes_a_while_is_spoken_of_when_it_is_done(
     assert ("failed" in said.words[0]) is (refused is not None)
 
 
+@pytest.mark.parametrize(
+    ("then", "words"),
+    [
+        ((), "load-failed"),
+        (("hello",), "load-failed-stays"),
+        (("!undo",), "load-failed-elsewhere"),
+        (("!load older",), "load-failed-elsewhere"),
+        (("hello", "!clear"), "load-failed-elsewhere"),
+    ],
+)
+async def test_a_load_that_fails_late_says_what_is_true(then: tuple[str, ...], words: str) -> None:
+    there = await place("bound")
+    (row,) = (await there.say("!load plans")).asked
+    for body in then:
+        await there.say(body)
+    said = await there.settle(row, Result(refused="down", reason="It is down."))
+    assert said.words == [words]
+    assert "It is down. " in there.heard[-1]["body"] + " "
+
+
+async def test_retry_is_held_to_the_number_of_messages_that_may_wait() -> None:
+    there = await place("failed")
+    there.memory.waiting[ALICE] = there.house.limits.waiting
+    for _ in range(2):
+        said = await there.say("!retry")
+        assert (said.words, said.turns) == (["limit-waiting"], [])
+    there.memory.waiting[ALICE] -= 1
+    assert (await there.say("!retry")).turns
+
+
 @pytest.mark.parametrize("room", ["bound", "cleared"])
 @pytest.mark.parametrize("state", ["thinking", "streaming", "asking"])
 async def test_stop_ends_a_running_turn_and_says_so(room: str, state: str) -> None:
