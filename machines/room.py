@@ -397,8 +397,10 @@ class RoomMachine(Chart[Room]):
             r.agent_id, r.platform_chat_id = agent_id, Fresh(r.room_id)
 
     def on_forget(self) -> None:
-        """Nothing is kept; the bot leaves."""
-        self.want(EndTurns(self.record.room_id), LeaveRoom(self.record.room_id))
+        """Nothing is kept; the bot leaves, unless it is gone already."""
+        self.want(EndTurns(self.record.room_id))
+        if self.state != "lost":
+            self.want(LeaveRoom(self.record.room_id))
 
     def say_already_clear(self, event_id: str | None = None) -> None:
         """Nothing was said since the last `clear`: there is nothing to forget."""

@@ -64,6 +64,7 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
             onboarding.created(
                 case, effect.owner, effect.nonce, result.room_id, encrypted=result.encrypted
             )
+            onboarding.leave_if_nobodys(case, effect, result.room_id)
         case Placeholder() if result.event_id is not None:
             turn = case.turn(effect.turn_id)
             if turn is not None:

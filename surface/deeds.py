@@ -213,15 +213,16 @@ class Deeds:
 
     async def _create(self, row: Row, wanted: CreateRoom) -> Result:
         encrypted = self._encryption and wanted.kind == "chat"
+        user = await self._store.get("users", user_key(wanted.owner))
+        still_wanted = user is not None and wanted.nonce in user.body["creations"]
         if not row.fresh:
             # It may have been made already: by the process before, or by a request whose answer was lost.
-            user = await self._store.get("users", user_key(wanted.owner))
-            if user is None or wanted.nonce not in user.body["creations"]:
-                return Result()
             found = await self._rooms.find_by_nonce(wanted.nonce, await self._known_rooms())
             if found is not None:
                 log.info("room.found_again", kind=wanted.kind, room=found)
                 return Result(room_id=found, encrypted=encrypted)
+        if not still_wanted:
+            return Result()
         room_id = await self._rooms.create(
             NewRoom(
                 kind=wanted.kind,
@@ -237,7 +238,9 @@ class Deeds:
         return Result(room_id=room_id, encrypted=encrypted)
 
     async def _known_rooms(self) -> frozenset[str]:
-        rooms = {stored.body["room_id"] for _, stored in await self._store.scan("rooms")}
+        stored_rooms = [stored.body for _, stored in await self._store.scan("rooms")]
+        # Of a room without an owner nothing may be known but that it is encrypted.
+        rooms = {room["room_id"] for room in stored_rooms if room["matrix_user_id"]}
         users = {stored.body["space_id"] for _, stored in await self._store.scan("users")}
         return frozenset(rooms | {space for space in users if space})
 

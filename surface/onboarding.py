@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from config import Access
 from machines import RoomMachine, UserMachine
-from machines.effects import JoinRoom, LeaveRoom, Text
+from machines.effects import CreateRoom, JoinRoom, LeaveRoom, Text
+from store.documents import room_key
 from surface import texts
 from surface.case import Case
 from surface.inputs import Invite
@@ -87,16 +88,27 @@ def stay(case: Case, room: RoomMachine) -> None:
 def forget(case: Case, user: UserMachine, room_id: str) -> None:
     """Delete what is kept about a person, and leave their rooms."""
     person = user.record.user_id
-    rooms = [case.room(home) for home in user.record.home_rooms]
-    rooms += case.rooms_of(person)
-    here = case.room(room_id)
-    if here not in rooms:
-        rooms.append(here)
+    theirs = [
+        stored.body["room_id"]
+        for _, stored in case.scan("rooms", "")
+        if person in (stored.body["matrix_user_id"], stored.body["inviter"])
+    ]
     case.say(room_id, "forgotten")
-    for room in rooms:
+    for room in [case.room(each) for each in dict.fromkeys([*theirs, room_id])]:
         if room.knows("forget"):
             room.take("forget")
     user.take("forget")
+
+
+def leave_if_nobodys(case: Case, effect: CreateRoom, room_id: str) -> None:
+    """A room that was still being made when its owner was forgotten is not kept either."""
+    user, room = case.user(effect.owner).record, case.room(room_id)
+    if effect.nonce in user.creations or user.space_id == room_id or room.record.matrix_user_id:
+        return
+    if case.exists("rooms", room_key(room_id)):
+        room.take("forget")
+    else:
+        case.want(LeaveRoom(room_id))
 
 
 def meet(case: Case, user_id: str, home_room: str) -> None:

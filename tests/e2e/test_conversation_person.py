@@ -12,6 +12,8 @@ from machines.dialog import YES
 from tests.e2e.conftest import Make
 from tests.rig.bot import Bot
 from tests.rig.desk import Desk, onboard
+from tests.rig.person import Person
+from tests.rig.proxy import Delay, FaultProxy, Hold
 
 TABLES = ("users", "rooms", "chats", "inbox", "turns", "outbox", "dirty", "echo", "meta")
 
@@ -158,3 +160,99 @@ async def test_forget_while_an_answer_grows(person: Make, make_bot: Make) -> Non
         members = await desk.person.api.call("GET", "rooms", room, "joined_members")
         assert set(members["joined"]) == {desk.me}
     assert kept_of(bot, desk.me, desk.chat, desk.home, desk.space) == {}
+
+
+async def made_after_all(bot: Bot, person: Person, proxy: FaultProxy, leaves: int) -> None:
+    """The bot has left all that it made; nothing of the person is kept."""
+    await bot.stop()
+    assert not bot.pending()
+    assert await bot.made(person.user_id) == []
+    assert kept_of(bot, person.user_id) == {}
+    assert proxy.count("POST", r"/leave$") == leaves
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_forget_while_a_chat_is_being_made_leaves_that_too(
+    person: Make, make_bot: Make, proxy: FaultProxy, encrypted: bool
+) -> None:
+    bot: Bot = await make_bot(url=proxy.url, encryption=encrypted)
+    desk = await onboard(await person("alice"), bot)
+    creating = proxy.arm("POST", r"/createRoom$", Hold())
+    leaving = proxy.arm("POST", r"/leave$", Delay(0), times=4)
+    await desk.person.send(desk.home, "!new Late")
+    await creating.fired()
+    await desk.command(desk.home, "!forget")
+    await desk.person.send(desk.home, "!yes")
+    await leaving.fired(3)
+
+    creating.release()
+
+    await leaving.fired(4)
+    await made_after_all(bot, desk.person, proxy, 4)
+
+
+async def test_forget_while_the_space_is_being_made_leaves_that_too(
+    person: Make, make_bot: Make, proxy: FaultProxy
+) -> None:
+    bot: Bot = await make_bot(url=proxy.url)
+    alice = await person("alice")
+    creating = proxy.arm("POST", r"/createRoom$", Hold())
+    leaving = proxy.arm("POST", r"/leave$", Delay(0), times=2)
+    home = await alice.dm_joined(bot.user_id)
+    await creating.fired()
+    asked = await alice.send(home, "!forget")
+    await alice.answer_to(home, asked, sender=bot.user_id, saying="Shall I forget you?")
+    await alice.send(home, "!yes")
+    await leaving.fired(1)
+
+    creating.release()
+
+    await leaving.fired(2)
+    await made_after_all(bot, alice, proxy, 2)
+    assert proxy.count("POST", r"/createRoom$") == 1
+
+
+async def test_a_room_made_by_a_process_that_died_is_left_when_its_owner_was_forgotten(
+    person: Make, make_bot: Make, proxy: FaultProxy
+) -> None:
+    bot: Bot = await make_bot(url=proxy.url)
+    desk = await onboard(await person("alice"), bot)
+    await bot.stop()
+    await bot.start(failpoint="request.create.after")
+    creating = proxy.arm("POST", r"/createRoom$", Hold())
+    leaving = proxy.arm("POST", r"/leave$", Delay(0), times=4)
+    await desk.person.send(desk.home, "!new Late")
+    await creating.fired()
+    await desk.command(desk.home, "!forget")
+    await desk.person.send(desk.home, "!yes")
+    await leaving.fired(3)
+    creating.release()
+    await bot.died()
+    assert [made.chat_id for made in await bot.made(desk.me)] == ["C2"]
+
+    await bot.start()
+
+    await leaving.fired(4)
+    await made_after_all(bot, desk.person, proxy, 4)
+
+
+async def test_forget_forgets_also_rooms_that_were_not_decided_or_are_lost(
+    person: Make, make_bot: Make
+) -> None:
+    bot: Bot = await make_bot()
+    desk, bob = await onboard(await person("alice"), bot), await person("bob")
+    office = await desk.person.create_room(name="Office", invite=[bob.user_id])
+    await bob.accept_invites_from(desk.me)
+    await desk.person.invite(office, bot.user_id)
+    await desk.person.message(office, "Shall I answer in this room?", sender=bot.user_id)
+    gone = await desk.person.create_room(name="Gone")
+    await desk.person.invite(gone, bot.user_id)
+    await desk.person.message(gone, "Here you can give commands too", sender=bot.user_id)
+    await desk.person.kick(gone, bot.user_id)
+    await desk.command(desk.home, "!forget")
+    await desk.person.send(desk.home, "!yes")
+    await desk.person.until_member(desk.home, bot.user_id, "leave")
+    await desk.person.until_member(office, bot.user_id, "leave")
+    await bot.stop()
+    assert not bot.events("effect.refused")
+    assert kept_of(bot, desk.me, office, gone) == {}

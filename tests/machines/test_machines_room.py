@@ -449,8 +449,9 @@ def test_who_comes_and_goes_is_noted_and_nothing_else(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", RoomMachine.durable_states())
-def test_a_forgotten_room_is_left(state: str) -> None:
+def test_a_forgotten_room_is_left_unless_it_is_lost(state: str) -> None:
     machine = RoomMachine(room(previous_chat_id="6" if state == "cleared" else None), state)
     assert machine.take("forget") == "forgotten"
-    assert machine.effects == [EndTurns("!room"), LeaveRoom("!room")]
+    leaves = [] if state == "lost" else [LeaveRoom("!room")]
+    assert machine.effects == [EndTurns("!room"), *leaves]
     assert machine.ended, "its document goes with it"
