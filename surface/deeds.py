@@ -6,6 +6,7 @@ its nonce.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, assert_never
@@ -115,7 +116,8 @@ class Deeds:
             case Amend():
                 return await self._amend(row, row.effect)
             case Placeholder(room_id, turn_id, body, thread, reply_to):
-                content = render.placed(render.parts(body, most=1)[0], thread, reply_to)
+                content = await asyncio.to_thread(render.preview, body)
+                content = render.placed(content, thread, reply_to)
                 result = await self._say(row, room_id, content, Urgency.FINAL, "placeholder")
                 if result.event_id is not None:
                     self._placed[turn_id] = result.event_id
@@ -185,7 +187,7 @@ class Deeds:
         # A turn that was stopped while its placeholder was under way ends in it all the same.
         edits = answer.edits or self._placed.get(answer.turn_id)
         words = _with_ending(answer.body, answer.ending, row.locale)
-        contents = render.parts(words, edits=edits, most=MOST_PARTS + 1)
+        contents = await asyncio.to_thread(render.parts, words, edits=edits, most=MOST_PARTS + 1)
         if len(contents) > MOST_PARTS:
             hint = texts.say(row.locale, "answer-as-file")
             encrypted = await self.is_encrypted(room_id)

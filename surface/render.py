@@ -3,13 +3,16 @@
 Rule: what agents and people wrote is never trusted as HTML: whatever reaches a room has been cleaned to the
 tags that the Matrix spec allows. `m.mentions` is always set, and empty: nothing the bot says pings anybody.
 No content is too large for an event: what does not fit becomes several.
+
+To render takes up to 10 ms a kilobyte, and an answer may have a hundred: whoever renders one does it in
+a thread.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +28,9 @@ from surface.split import split
 EVENT_LIMIT = 44_000
 """Bytes of JSON that a content may have. An event may have 65,536 (spec), of which encryption takes a
 quarter and the envelope some."""
+
+PREVIEW = 8_000
+"""Characters of an answer that are shown while it grows."""
 
 ALLOWED = {
     "del": set(),
@@ -105,6 +111,8 @@ def _html(self: object, tokens: Sequence[Token], index: int, *_: object) -> str:
 
 _MARKDOWN.add_render_rule("html_inline", _html)
 _MARKDOWN.add_render_rule("html_block", _html)
+# What is looked up at first use is looked up now: answers are rendered in threads.
+_MARKDOWN.render("*warm*")
 
 
 def link(room_id: str, name: str | None = None, via: str | None = None) -> texts.Markdown:
@@ -124,7 +132,11 @@ def notice(
         return {"msgtype": "m.notice", **formatted(words, plain(words))}
 
     words = texts.say(locale, key, params)
-    content = notice_of(next(split(words, lambda part: _fits(part, notice_of))))
+
+    def fits(part: str) -> bool:
+        return not _is_too_long(part) and _size(notice_of(part)) <= EVENT_LIMIT
+
+    content = notice_of(next(split(words, fits)))
     if reply_to:
         content["m.relates_to"] = {"m.in_reply_to": {"event_id": reply_to}}
     return content
@@ -156,12 +168,33 @@ def parts(
         edits: the event that the first part replaces.
         most: parts that are wanted; what would come after them is left out.
     """
+    made: dict[str, dict[str, Any] | None] = {}
+    cut: list[dict[str, Any]] = []
 
-    def content(words: str) -> dict[str, Any]:
-        return edit(answer(words), edits) if edits else answer(words)
+    def fits(words: str) -> bool:
+        if words not in made:
+            content = None if _is_too_long(words) else answer(words)
+            if content is not None and edits and not cut:
+                content = edit(content, edits)
+            made[words] = content if _size(content) <= EVENT_LIMIT else None
+        return made[words] is not None
 
-    cut = islice(split(markdown, lambda words: _fits(words, content)), most)
-    return [content(words) if n == 0 else answer(words) for n, words in enumerate(cut)]
+    for words in islice(split(markdown, fits), most):
+        content = made[words] if fits(words) else None
+        assert content is not None
+        cut.append(content)
+        made.clear()  # Only the first part is an edit, which takes more room.
+    return cut
+
+
+def clipped(markdown: str) -> str:
+    """As much of a growing answer as is worth showing: to render it costs the same however long it gets."""
+    return markdown if len(markdown) <= PREVIEW else f"{markdown[:PREVIEW]}\n\n…"
+
+
+def preview(markdown: str, edits: str | None = None) -> dict[str, Any]:
+    """The beginning of a growing answer as one message, or as an edit of it."""
+    return parts(clipped(markdown), edits=edits, most=1)[0]
 
 
 def clean(html: str) -> str:
@@ -186,9 +219,14 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
     return value
 
 
-def _fits(words: str, content: Callable[[str], dict[str, Any]]) -> bool:
-    # What is too long already need not be rendered to be sure. nio escapes all but ASCII when it encrypts.
-    return len(words) <= EVENT_LIMIT and len(json.dumps(content(words))) <= EVENT_LIMIT
+def _is_too_long(words: str) -> bool:
+    """What needs not be rendered to be sure that it does not fit: the body alone is too long."""
+    return len(words) > EVENT_LIMIT or _size(words) > EVENT_LIMIT
+
+
+def _size(content: object) -> int:
+    # nio escapes all but ASCII when it encrypts.
+    return len(json.dumps(content))
 
 
 def edit(content: dict[str, Any], of: str) -> dict[str, Any]:

@@ -193,7 +193,7 @@ class Runner:
             ):
                 return
             else:
-                shown = progress.text
+                shown = render.clipped(progress.text)
                 placeholder = await self._place(turn, shown)
         stored = await self._ledger.store.get("rooms", room_key(turn.room_id))
         encrypted = bool(stored and stored.body["encrypted"])
@@ -202,10 +202,12 @@ class Runner:
             if placeholder is None or await _soon(finished, pause):
                 return
             pause = min(pause * SLOWER, max(LONGEST, self._answers.edit_every))
-            if progress.text == shown:
+            text = render.clipped(progress.text)
+            if text == shown:
                 continue
-            text = progress.text
-            content = render.parts(text, edits=placeholder, most=1)[0]
+            content = await asyncio.to_thread(render.preview, text, placeholder)
+            if finished.is_set():
+                return
             content[SOURCE] = f"preview-{turn.event_id}"
             transaction = f"p{self._ledger.world.boot}-{count}-{turn.event_id}"
             if await self._rooms.preview(turn.room_id, content, transaction, encrypted=encrypted):

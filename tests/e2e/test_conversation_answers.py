@@ -102,6 +102,18 @@ async def test_a_long_answer_is_several_messages_in_order(desk: Desk) -> None:
     assert not list(desk.bot.events("effect.refused"))
 
 
+async def test_nobody_waits_for_the_rendering_of_anothers_answer(plain: Desk, person: Make) -> None:
+    """Dense Markdown takes seconds to render; meanwhile the bot talks with others."""
+    other = await onboard(await person("bob"), plain.bot)
+    dense = "*a* _b_ `c` " * 4_500
+    said = await plain.person.send(plain.chat, dense)
+
+    quick = await other.say(other.chat, "hello")
+
+    slow = await plain.person.answer_to(plain.chat, said, where=lambda m: m.msgtype == "m.text")
+    assert quick.ts < slow.ts
+
+
 async def test_a_very_long_answer_is_a_file(desk: Desk) -> None:
     size = 25_000 if desk.person.rooms[desk.chat].encrypted else 45_000
     texts = [f"{n} " + "word " * (size // 5) for n in range(220_000 // size + 1)]

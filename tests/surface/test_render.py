@@ -94,7 +94,7 @@ def test_only_as_many_parts_as_are_wanted() -> None:
 
 
 def test_a_notice_too_long_for_an_event_says_its_beginning() -> None:
-    content = render.notice("en", "turn-failed", {"reason": "no " * 60_000})
+    content = render.notice("en", "turn-failed", {"again": 1, "reason": "no " * 60_000})
     assert content["body"].startswith("The agent could not answer: no no")
     assert len(json.dumps(content)) <= render.EVENT_LIMIT
 
@@ -151,3 +151,19 @@ def test_rendering_never_fails_and_never_mentions_anybody(markdown: str) -> None
     assert content["m.mentions"] == {}
     assert only_allowed(content.get("formatted_body", ""))
     render.plain(markdown)
+
+
+def test_a_preview_costs_the_same_however_long_the_answer_is() -> None:
+    long = "- **bold** and `code`\n" * 50_000
+    shown = render.clipped(long)
+    assert len(shown) < render.PREVIEW + 10
+    assert shown.endswith("…"), "there is more to come"
+    assert render.preview(long, "$p") == render.preview(shown, "$p")
+    assert render.clipped("short") == "short"
+
+
+@pytest.mark.parametrize("letter", ["x", "ы", "*a* "])
+def test_a_preview_fits_into_one_event(letter: str) -> None:
+    content = render.preview(letter * 30_000, "$p")
+    assert len(json.dumps(content)) <= render.EVENT_LIMIT
+    assert content["m.relates_to"]["event_id"] == "$p"
