@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, assert_never
 
 import structlog
@@ -53,6 +54,9 @@ from surface.platform.directory import AdapterMissing, AgentMissing, Directory
 from surface.platform.interface import CallFailed, ChatRef, ConfirmationGone
 
 log = structlog.get_logger()
+
+BRIEF = 1_000
+"""Characters that are rendered at once; more could hold up everybody else."""
 
 MOST_PARTS = 5
 """Messages that one answer may take; a longer one is sent as a file."""
@@ -187,7 +191,8 @@ class Deeds:
         # A turn that was stopped while its placeholder was under way ends in it all the same.
         edits = answer.edits or self._placed.get(answer.turn_id)
         words = _with_ending(answer.body, answer.ending, row.locale)
-        contents = await asyncio.to_thread(render.parts, words, edits=edits, most=MOST_PARTS + 1)
+        work = partial(render.parts, words, edits=edits, most=MOST_PARTS + 1)
+        contents = work() if len(words) < BRIEF else await asyncio.to_thread(work)
         if len(contents) > MOST_PARTS:
             hint = texts.say(row.locale, "answer-as-file")
             encrypted = await self.is_encrypted(room_id)
