@@ -49,6 +49,7 @@ from store.documents import (
     written,
 )
 from store.store import Delete, Put, Stored, Table, Write
+from surface import keys
 from surface.effects_codec import decode, encode, resolve
 from surface.memory import Memory
 from surface.texts import Markdown, say
@@ -82,7 +83,7 @@ class Row:
     @property
     def transaction(self) -> str:
         """The transaction id under which it is sent, always the same."""
-        return "s" + blake2b(self.key.encode(), digest_size=12).hexdigest()
+        return keys.transaction(self.key)
 
 
 @dataclass(frozen=True)
@@ -310,7 +311,7 @@ class Case:
                     self._settle_question(effect)
                     self._collect()
                 case _:
-                    key = f"{self.cause}/{len(out.rows)}"
+                    key = keys.effect_key(self.cause, len(out.rows))
                     boot = self.world.boot if _dies_with_us(effect) else None
                     locale = self._locale_for(effect)
                     out.rows.append(Row(key, number(), effect, locale, boot))

@@ -18,7 +18,7 @@ from config import Answers
 from machines.effects import Text
 from machines.turn import Turn
 from store.documents import read, room_key, user_key
-from surface import render
+from surface import keys, render
 from surface.case import Case
 from surface.failpoints import Failpoints
 from surface.ledger import Ledger
@@ -84,7 +84,7 @@ class Runner:
             await self._end(turn, "fail", body="", ending=Text("turn-interrupted"))
             return
         if turn.placeholder_asked and turn.placeholder_id is None:
-            await self._outbox.settled(f"{turn_id}/placeholder/0")
+            await self._outbox.settled(keys.effect_key(keys.placing(turn_id)))
         await self._outbox.seeded(turn.platform_chat_id)
         finished = asyncio.Event()
         growing = asyncio.create_task(self._grow(turn, progress, finished), name=f"grow {turn_id}")
@@ -217,13 +217,13 @@ class Runner:
         """Commit and send the placeholder; returns its event id."""
         reply_to = self._reply_to(turn)
         await self._ledger.decide(
-            f"{turn.event_id}/placeholder",
+            keys.placing(turn.event_id),
             lambda case: _take(
                 case, turn.event_id, "place", body=shown or THINKING, reply_to=reply_to
             ),
             point="turn.placeholder",
         )
-        await self._outbox.settled(f"{turn.event_id}/placeholder/0")
+        await self._outbox.settled(keys.effect_key(keys.placing(turn.event_id)))
         current = await self._turn(turn.event_id)
         return current.placeholder_id if current else None
 
@@ -260,7 +260,7 @@ class Runner:
         self._ending.add(turn.event_id)
         reply_to = self._reply_to(turn)
         await self._ledger.decide(
-            f"{turn.event_id}/final",
+            keys.ending(turn.event_id),
             lambda case: _last(case, turn, event, body, ending, reply_to),
             point="turn.final",
             preload=[

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from machines.effects import LeaveRoom
-from surface.case import Row
+from surface import keys
 
 Event = dict[str, Any]
 
@@ -20,11 +19,6 @@ Event = dict[str, Any]
 MARKER = "lambda.surface.room"
 SOURCE = "lambda.surface.source"
 _PREVIEW = "preview-"
-
-
-def sent_for(effect_key: str) -> str:
-    """The key that the bot puts into what it sends for an effect."""
-    return Row(effect_key, 0, LeaveRoom(""), "").transaction
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class Room:
         ids = list(self.messages)
         if event_id not in self.messages:
             return []
-        last_words = sent_for(f"{event_id}/final/0")
+        last_words = keys.transaction(keys.effect_key(keys.ending(event_id)))
         later = (self.messages[other] for other in ids[ids.index(event_id) + 1 :])
         return [
             message
@@ -100,7 +94,7 @@ class Room:
 
     def _placeholders(self) -> frozenset[str]:
         return frozenset(
-            sent_for(f"{message.event_id}/placeholder/0")
+            keys.transaction(keys.effect_key(keys.placing(message.event_id)))
             for message in self.messages.values()
             if not message.source
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from surface import keys
 from surface.demo import rooms as demo_rooms
 from surface.demo.places import Place, find
-from surface.demo.rooms import SOURCE, Room, sent_for
+from surface.demo.rooms import SOURCE, Room
 from surface.matrix import rooms as bot_rooms
 
 BOT, YOU = "@lambda:localhost", "@you:localhost"
@@ -28,6 +29,14 @@ def edit(of: str, body: str, source: str, sender: str = BOT) -> dict[str, Any]:
     )
 
 
+def placeholder(turn_id: str) -> str:
+    return keys.transaction(keys.effect_key(keys.placing(turn_id)))
+
+
+def last_words(turn_id: str) -> str:
+    return keys.transaction(keys.effect_key(keys.ending(turn_id)))
+
+
 def room(*events: dict[str, Any]) -> Room:
     made = Room("!r")
     made.take(events, bot=BOT)
@@ -41,17 +50,17 @@ def test_guest_and_bot_mean_the_same_events() -> None:
 def test_an_answer_grows_until_its_last_words() -> None:
     here = room(
         said("$q", "roses", YOU),
-        said("$a", "ro", **{SOURCE: sent_for("$q/placeholder/0")}),
+        said("$a", "ro", **{SOURCE: placeholder("$q")}),
     )
     assert here.growing(here.messages["$a"])
     here.take([edit("$a", "rose", "preview-$q")], bot=BOT)
     assert here.growing(here.messages["$a"]) and here.answers("$q", BOT) == []
-    here.take([edit("$a", "roses", sent_for("$q/final/0"))], bot=BOT)
+    here.take([edit("$a", "roses", last_words("$q"))], bot=BOT)
     assert [message.body for message in here.answers("$q", BOT)] == ["roses"]
 
 
 def test_a_quick_answer_is_complete_at_once() -> None:
-    here = room(said("$q", "hi", YOU), said("$a", "hi", **{SOURCE: sent_for("$q/final/0")}))
+    here = room(said("$q", "hi", YOU), said("$a", "hi", **{SOURCE: last_words("$q")}))
     assert [message.event_id for message in here.answers("$q", BOT)] == ["$a"]
 
 
@@ -67,7 +76,7 @@ def test_an_answer_to_something_else_is_none() -> None:
 
 
 def test_the_late_answer_to_an_earlier_message_is_not_taken_for_ours() -> None:
-    late = said("$a1", "first", **{SOURCE: sent_for("$q1/final/0")})
+    late = said("$a1", "first", **{SOURCE: last_words("$q1")})
     here = room(said("$q1", "first", YOU), said("$q2", "second", YOU), late)
     assert here.answers("$q2", BOT) == []
 
