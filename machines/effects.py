@@ -81,7 +81,7 @@ class InviteUser:
 
 @dataclass(frozen=True, slots=True)
 class LinkChild:
-    """Write `m.space.child` into the Space and `m.space.parent` into the room."""
+    """Write `m.space.child` into the Space. A room that the bot makes says so itself from the start."""
 
     space_id: str
     room_id: str
@@ -90,10 +90,19 @@ class LinkChild:
 
 @dataclass(frozen=True, slots=True)
 class UnlinkChild:
-    """Take a room out of its Space: empties both link events."""
+    """Take a room out of its Space: empties `m.space.child`."""
 
     space_id: str
     room_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetParent:
+    """Say in the room that it is in a Space, or is not any more (`m.space.parent`)."""
+
+    room_id: str
+    space_id: str
+    linked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +293,7 @@ Effect: TypeAlias = (
     | InviteUser
     | LinkChild
     | UnlinkChild
+    | SetParent
     | RenameRoom
     | SetTopic
     | Notice

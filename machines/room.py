@@ -49,6 +49,7 @@ from machines.effects import (
     PlatformChatId,
     RenameRoom,
     SaveContext,
+    SetParent,
     SetTopic,
     Text,
     UnlinkChild,
@@ -182,7 +183,8 @@ class RoomMachine(Chart[Room]):
         | home.to.itself(internal=True)
     )
     observed_others = (
-        home.to.itself(internal=True, on="note_others")
+        unprovisioned.to.itself(internal=True, on="note_others")
+        | home.to.itself(internal=True, on="note_others")
         | unbound.to.itself(internal=True, on="note_others")
         | bound.to.itself(internal=True, on="note_others")
         | cleared.to.itself(internal=True, on="note_others")
@@ -429,7 +431,9 @@ class RoomMachine(Chart[Room]):
         r.previous_chat_id = None
         self.want(EndTurns(r.room_id))
         if r.space_id:
-            self.want(UnlinkChild(r.space_id, r.room_id))
+            self.want(
+                UnlinkChild(r.space_id, r.room_id), SetParent(r.room_id, r.space_id, linked=False)
+            )
         self.want(Notice(r.room_id, Text("archived", {"chat": r.chat_id or ""}), event_id))
 
     def on_restore(self) -> None:
@@ -438,6 +442,7 @@ class RoomMachine(Chart[Room]):
         if r.space_id and r.chat_id and r.matrix_user_id:
             self.want(
                 LinkChild(r.space_id, r.room_id, order_of(r.chat_id)),
+                SetParent(r.room_id, r.space_id, linked=True),
                 InviteUser(r.room_id, r.matrix_user_id),
             )
 
@@ -478,7 +483,10 @@ class RoomMachine(Chart[Room]):
         """The link broke though nobody removed it."""
         r = self.record
         if r.space_id and r.chat_id:
-            self.want(LinkChild(r.space_id, r.room_id, order_of(r.chat_id)))
+            self.want(
+                LinkChild(r.space_id, r.room_id, order_of(r.chat_id)),
+                SetParent(r.room_id, r.space_id, linked=True),
+            )
 
     def on_observed_agent_missing(self) -> None:
         """Agent and chat stay on the record, for the day the agent comes back."""

@@ -27,7 +27,16 @@ from surface.commands.registry import BY_NAME
 from surface.commands.said import Facts
 from surface.house import House
 from surface.ingest import InboxRow, decode_row
-from surface.inputs import Ciphertext, Input, Message, Reaction, Removed, read, read_invite
+from surface.inputs import (
+    Ciphertext,
+    Input,
+    Membership,
+    Message,
+    Reaction,
+    Removed,
+    read,
+    read_invite,
+)
 from surface.ledger import Ledger
 from surface.matrix.crypto import Crypto
 from surface.matrix.rooms import DIALOG, Rooms
@@ -165,8 +174,10 @@ class Actors:
         facts = Facts()
         preload: list[tuple[Table, str]] = [("rooms", room_key(row.room_id))]
         body, thread, sender = "", None, ""
-        if isinstance(event, Message):
+        if isinstance(event, Message | Membership):
+            # Before that nobody knows what they mean in the room.
             await self.joined(row.room_id)
+        if isinstance(event, Message):
             event, facts = await self._prepared(event)
             body, thread, sender = event.body, event.thread, event.sender
             preload.append(("users", user_key(sender)))

@@ -35,6 +35,7 @@ from machines.effects import (
     Placeholder,
     RenameRoom,
     SaveContext,
+    SetParent,
     SettleQuestion,
     SetTopic,
     StopTurn,
@@ -107,9 +108,11 @@ class Deeds:
             case InviteUser(room_id, user_id):
                 await self._rooms.invite(room_id, user_id)
             case LinkChild(space_id, room_id, order):
-                await self._rooms.link(space_id, room_id, order)
+                await self._rooms.set_child(space_id, room_id, order)
             case UnlinkChild(space_id, room_id):
-                await self._rooms.unlink(space_id, room_id)
+                await self._rooms.set_child(space_id, room_id, None)
+            case SetParent(room_id, space_id, linked):
+                await self._rooms.set_parent(room_id, space_id, linked=linked)
             case RenameRoom(room_id, name):
                 await self._rooms.put_state(room_id, "m.room.name", "", {"name": name})
             case SetTopic(room_id, agent_id):

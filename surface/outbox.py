@@ -36,6 +36,7 @@ from machines.effects import (
     Placeholder,
     RenameRoom,
     SaveContext,
+    SetParent,
     SettleQuestion,
     SetTopic,
     StopTurn,
@@ -83,6 +84,7 @@ def lane_of(row: Row) -> str:
             # State sent beside a message forks the room, and clients then show what was before.
             | RenameRoom(room_id=room)
             | SetTopic(room_id=room)
+            | SetParent(room_id=room)
         ):
             return f"talk:{room}"
 

@@ -202,7 +202,9 @@ def _membership(case: Case, change: Membership) -> None:
         elif change.membership == "join" and room.state == "unbound":
             if room.record.agent_id is None:
                 room.take("observed_owner_joined")
-    elif room.knows("observed_others"):
+    elif room.record.inviter == change.user_id and room.state == "unprovisioned":
+        pass  # Whose room it will be, if it will.
+    elif room.knows("observed_others") and (room.record.inviter or room.state != "unprovisioned"):
         others = [member for member in room.record.others if member != change.user_id]
         if change.membership == "join":
             others.append(change.user_id)

@@ -12,15 +12,16 @@ from surface.commands.spec import Spec
 def show(said: Said, commands: Sequence[Spec]) -> None:
     """List what works here, or explain one command."""
     asked = said.arguments.removeprefix("!").casefold()
+    locale = said.user.record.locale
     if asked:
         for spec in commands:
             if asked in (spec.name, *spec.aliases):
-                said.reply("help-one", usage=spec.usage, summary=said.text(spec.summary))
+                said.reply("help-one", usage=spec.usage(locale), summary=said.text(spec.summary))
                 return
         said.reply("command-unknown", name=asked[:32])
         return
     lines = [
-        said.text("help-line", usage=spec.usage, summary=said.text(spec.summary))
+        said.text("help-line", usage=spec.usage(locale), summary=said.text(spec.summary))
         for spec in commands
         if spec.fits(said)
     ]

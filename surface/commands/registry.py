@@ -14,27 +14,25 @@ from surface.commands.said import Said
 from surface.commands.spec import Spec
 
 COMMANDS: tuple[Spec, ...] = (
-    Spec(
-        "help", "!help [COMMAND]", lambda said: show_help(said, COMMANDS), aliases=("h", "помощь")
-    ),
-    Spec("new", "!new [NAME]", chats.new, aliases=("новый",)),
-    Spec("chats", "!chats", chats.show, aliases=("чаты",), takes=False),
-    Spec("rename", "!rename NAME", chats.rename, "rename"),
-    Spec("agent", "!agent [ID or NUMBER]", agents.agent, aliases=("agents", "агент")),
-    Spec("clear", "!clear", contexts.clear, "clear", aliases=("очистить",), takes=False),
-    Spec("undo", "!undo", contexts.undo, "undo", takes=False),
-    Spec("context", "!context", contexts.show, "clear", takes=False),
-    Spec("save", "!save [NAME]", contexts.save, "save"),
-    Spec("load", "!load [NAME or NUMBER]", contexts.load, "load"),
-    Spec("stop", "!stop", answers.stop, "save", aliases=("стоп",), takes=False),
-    Spec("retry", "!retry", answers.retry, takes=False),
-    Spec("yes", "!yes", answers.yes, aliases=("y", "да"), takes=False),
-    Spec("no", "!no", answers.no, aliases=("n", "нет"), takes=False),
-    Spec("archive", "!archive", chats.archive, "archive", takes=False),
-    Spec("restore", "!restore CHAT", chats.restore),
-    Spec("lang", "!lang LANGUAGE", person.lang, aliases=("язык",)),
-    Spec("why", "!why", lambda said: person.why(said, possible(said)), takes=False),
-    Spec("forget", "!forget", person.forget, takes=False),
+    Spec("help", lambda said: show_help(said, COMMANDS), aliases=("h", "помощь")),
+    Spec("new", chats.new, aliases=("новый",)),
+    Spec("chats", chats.show, aliases=("чаты",), takes=False),
+    Spec("rename", chats.rename, "rename"),
+    Spec("agent", agents.agent, aliases=("agents", "агент")),
+    Spec("clear", contexts.clear, "clear", aliases=("очистить",), takes=False),
+    Spec("undo", contexts.undo, "undo", takes=False),
+    Spec("context", contexts.show, "clear", takes=False),
+    Spec("save", contexts.save, "save"),
+    Spec("load", contexts.load, "load"),
+    Spec("stop", answers.stop, "save", aliases=("стоп",), takes=False),
+    Spec("retry", answers.retry, takes=False),
+    Spec("yes", answers.yes, aliases=("y", "да"), takes=False),
+    Spec("no", answers.no, aliases=("n", "нет"), takes=False),
+    Spec("archive", chats.archive, "archive", takes=False),
+    Spec("restore", chats.restore),
+    Spec("lang", person.lang, aliases=("язык",)),
+    Spec("why", lambda said: person.why(said, possible(said)), takes=False),
+    Spec("forget", person.forget, takes=False),
 )
 
 BY_NAME = {name: spec for spec in COMMANDS for name in (spec.name, *spec.aliases)}

@@ -58,5 +58,7 @@ class Said:
                 return self.text("why-home")
             case "archived":
                 return self.text("why-archived", chat=self.room.record.chat_id or "")
+            case "lost":
+                return self.text("why-lost")
             case _:
                 return self.text("why-unbound")

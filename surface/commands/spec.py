@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from surface import texts
 from surface.commands.said import Said
 
 
@@ -14,7 +15,6 @@ class Spec:
 
     Args:
         name: as typed after `!`.
-        usage: how it is written, for people.
         handler: decides on it.
         event: the RoomMachine event it needs; None: it works in every room of the person.
         aliases: other names, in any language.
@@ -22,11 +22,14 @@ class Spec:
     """
 
     name: str
-    usage: str
     handler: Callable[[Said], None]
     event: str | None = None
     aliases: tuple[str, ...] = ()
     takes: bool = True
+
+    def usage(self, locale: str) -> str:
+        """How it is written, for people."""
+        return texts.plain(locale, f"usage-{self.name}") if self.takes else f"!{self.name}"
 
     @property
     def summary(self) -> str:

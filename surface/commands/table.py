@@ -16,7 +16,7 @@ def table() -> str:
     rows = ["| command | what it does | also |", "|---|---|---|"]
     for spec in COMMANDS:
         aliases = ", ".join(f"`!{alias}`" for alias in spec.aliases)
-        rows.append(f"| `{spec.usage}` | {texts.say('en', spec.summary)} | {aliases} |")
+        rows.append(f"| `{spec.usage('en')}` | {texts.say('en', spec.summary)} | {aliases} |")
     return "\n".join(rows)
 
 

@@ -179,17 +179,15 @@ class Rooms:
                 return None
             await asyncio.sleep(0.5)
 
-    async def link(self, space_id: str, room_id: str, order: str) -> None:
-        """Make a room a child of a Space, and say so in the room."""
-        child = {"via": [self._server], "order": order, "suggested": True}
+    async def set_child(self, space_id: str, room_id: str, order: str | None) -> None:
+        """Make a room a child of a Space; without an order, take it out (spec: a link without `via`)."""
+        child = {"via": [self._server], "order": order, "suggested": True} if order else {}
         await self.put_state(space_id, "m.space.child", room_id, child)
-        parent = {"via": [self._server], "canonical": True}
-        await self.put_state(room_id, "m.space.parent", space_id, parent)
 
-    async def unlink(self, space_id: str, room_id: str) -> None:
-        """Take a room out of a Space (spec: a link without `via` is none)."""
-        await self.put_state(space_id, "m.space.child", room_id, {})
-        await self.put_state(room_id, "m.space.parent", space_id, {})
+    async def set_parent(self, room_id: str, space_id: str, *, linked: bool) -> None:
+        """Say in a room that it belongs to a Space, or does not."""
+        parent = {"via": [self._server], "canonical": True} if linked else {}
+        await self.put_state(room_id, "m.space.parent", space_id, parent)
 
     async def put_state(self, room_id: str, kind: str, key: str, content: dict[str, Any]) -> None:
         """Set a state event, unless it is so already: homeservers and clients may have added to it."""

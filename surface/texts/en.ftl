@@ -121,10 +121,21 @@ name-bad = That name has characters I cannot use.
 why-home = this is not a chat room.
 why-archived = this chat is archived; `!restore { $chat }` brings it back.
 why-unbound = no agent is chosen yet; say `!agent`.
+why-lost = I was removed from this room, so it is no chat any more. Invite me again to use it.
 why-no-space = you have no Space yet; write anything here to get one.
 choice-out-of-range = There is no { $number } in the list; from 1 to { $last }.
 choice-stale = That list is not open any more. `!agent` or `!load` shows one again.
 files-unsupported = I cannot take files yet, only text.
+
+## How commands are written
+usage-help = !help [COMMAND]
+usage-new = !new [NAME]
+usage-rename = !rename NAME
+usage-agent = !agent [ID or NUMBER]
+usage-save = !save [NAME]
+usage-load = !load [NAME or NUMBER]
+usage-restore = !restore CHAT
+usage-lang = !lang LANGUAGE
 
 ## Command summaries
 cmd-help = says what can be done here; `!help COMMAND` says more of one

@@ -122,10 +122,21 @@ name-bad = В этом имени есть знаки, которые нельз
 why-home = это не комната чата.
 why-archived = этот чат в архиве; вернуть: `!restore { $chat }`.
 why-unbound = агент ещё не выбран; напишите `!agent`.
+why-lost = меня удалили из этой комнаты, это больше не чат. Чтобы снова ею пользоваться, пригласите меня ещё раз.
 why-no-space = у вас ещё нет пространства; напишите здесь что-нибудь, и оно появится.
 choice-out-of-range = Номера { $number } в списке нет; от 1 до { $last }.
 choice-stale = Этот список уже закрыт. `!agent` или `!load` покажет новый.
 files-unsupported = Файлы я пока не принимаю, только текст.
+
+## How commands are written
+usage-help = !help [КОМАНДА]
+usage-new = !new [ИМЯ]
+usage-rename = !rename ИМЯ
+usage-agent = !agent [ID или НОМЕР]
+usage-save = !save [ИМЯ]
+usage-load = !load [ИМЯ или НОМЕР]
+usage-restore = !restore ЧАТ
+usage-lang = !lang ЯЗЫК
 
 ## Command summaries
 cmd-help = что здесь можно делать; `!help КОМАНДА` — подробнее

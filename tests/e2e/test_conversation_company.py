@@ -105,6 +105,21 @@ async def test_the_inviter_says_yes_and_the_room_is_a_chat(
     assert len(bodies) == 5 and not {"just us", "yes, just us", "is that so?"} & set(bodies)
 
 
+async def test_who_comes_or_goes_before_the_inviter_has_said_yes_counts(
+    plain: Desk, person: Make
+) -> None:
+    alice, bob, carol, bot = plain.person, await person("bob"), await person("carol"), plain.bot
+    room = await office(alice, bot, bob)
+    await question(alice, room, bot)
+    await alice.invite(room, carol.user_id)
+    await carol.accept_invites_from(alice.user_id)
+    await alice.kick(room, bob.user_id)
+    await alice.until_member(room, carol.user_id)
+    said = await alice.send(room, "!yes")
+    await alice.answer_to(room, said, sender=bot.user_id, saying="I answer here from now on")
+    assert bot.room(room)["others"] == [carol.user_id]
+
+
 @pytest.mark.parametrize("way", ["!no", NO])
 async def test_the_inviter_says_no_and_nothing_is_bound(
     plain: Desk, person: Make, way: str

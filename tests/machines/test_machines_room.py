@@ -19,6 +19,7 @@ from machines.effects import (
     OfferAgents,
     RenameRoom,
     SaveContext,
+    SetParent,
     SetTopic,
     UnlinkChild,
 )
@@ -199,6 +200,7 @@ def test_archiving_ends_turns_and_takes_the_room_out_of_its_space() -> None:
     assert machine.take("archive", event_id="$archive") == "archived"
     assert EndTurns("!room") in machine.effects
     assert UnlinkChild("!space", "!room") in machine.effects
+    assert SetParent("!room", "!space", linked=False) in machine.effects
     assert keys(machine) == ["archived"]
 
 
@@ -221,6 +223,7 @@ def test_a_restored_room_comes_back_with_agent_chat_and_owner() -> None:
     assert (machine.record.agent_id, machine.record.platform_chat_id) == ("echo", "7")
     assert InviteUser("!room", ALICE) in machine.effects
     assert LinkChild("!space", "!room", "00000001") in machine.effects
+    assert SetParent("!room", "!space", linked=True) in machine.effects
 
 
 def test_a_room_restored_after_its_agent_vanished_is_unbound() -> None:
@@ -251,7 +254,10 @@ def test_a_room_adopted_without_a_mirror_takes_a_fresh_chat() -> None:
 def test_a_broken_link_is_written_again() -> None:
     machine = RoomMachine(room(), "bound")
     machine.take("observed_unlinked")
-    assert machine.effects == [LinkChild("!space", "!room", "00000001")]
+    assert machine.effects == [
+        LinkChild("!space", "!room", "00000001"),
+        SetParent("!room", "!space", linked=True),
+    ]
 
 
 def test_renaming_by_command_renames_in_matrix_and_by_client_does_not() -> None:

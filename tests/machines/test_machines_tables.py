@@ -54,7 +54,7 @@ def test_guards_are_asked_in_the_order_of_the_chart() -> None:
 def test_effects_wanted_by_helpers_count_for_the_action() -> None:
     (archive,) = describe(RoomMachine).ways("bound", "archive")
     assert archive.actions == ("on_archive",)
-    assert archive.effects == ("DisconnectChat", "EndTurns", "UnlinkChild", "Notice")
+    assert archive.effects == ("DisconnectChat", "EndTurns", "UnlinkChild", "SetParent", "Notice")
 
 
 def test_persisted_says_what_a_document_holds() -> None:

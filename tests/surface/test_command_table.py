@@ -139,6 +139,22 @@ async def test_retry_is_held_to_the_number_of_messages_that_may_wait() -> None:
     assert (await there.say("!retry")).turns
 
 
+async def test_a_lost_room_says_that_it_is_lost() -> None:
+    there = await place("lost")
+    said = await there.say("!clear")
+    assert said.words == ["command-not-here"]
+    assert "I was removed from this room" in there.heard[-1]["body"]
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+async def test_help_says_how_commands_are_written_in_the_persons_language(locale: str) -> None:
+    there = await place("bound", locale=locale)
+    for body in ("!help", "!help rename"):
+        await there.say(body)
+        words = {"en": "!rename NAME", "ru": "!rename ИМЯ"}
+        assert words[locale] in there.heard[-1]["body"]
+
+
 @pytest.mark.parametrize("room", ["bound", "cleared"])
 @pytest.mark.parametrize("state", ["thinking", "streaming", "asking"])
 async def test_stop_ends_a_running_turn_and_says_so(room: str, state: str) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surface import render, texts
+from surface.commands.registry import COMMANDS
 from surface.commands.table import updated
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +24,24 @@ def test_every_text_is_used_somewhere() -> None:
     unused = {
         key
         for key in texts.keys("en")
-        if f'"{key}"' not in code and not key.startswith(("cmd-", "state-"))
+        if f'"{key}"' not in code and not key.startswith(("cmd-", "state-", "usage-"))
     }
     assert unused == set()
+
+
+@pytest.mark.parametrize("locale", texts.LOCALES)
+def test_every_command_is_described_and_nothing_else_is(locale: str) -> None:
+    said = {key for key in texts.keys(locale) if key.startswith(("cmd-", "usage-"))}
+    takes = {f"usage-{spec.name}" for spec in COMMANDS if spec.takes}
+    assert said == {f"cmd-{spec.name}" for spec in COMMANDS} | takes
+    for spec in COMMANDS:
+        assert spec.usage(locale).split()[0] == f"!{spec.name}"
+    assert re.search("[а-яё]", spec_words(locale), re.I) is None or locale == "ru"
+    assert not re.search(r"\b(?:NAME|NUMBER|CHAT|COMMAND)\b", spec_words("ru"))
+
+
+def spec_words(locale: str) -> str:
+    return " ".join(spec.usage(locale) for spec in COMMANDS)
 
 
 def test_every_text_that_the_code_names_exists() -> None:
