@@ -1,7 +1,8 @@
 """Which turn runs when: one of a room at a time, in the order of their messages.
 
 Rooms do not wait for each other. What waits is on disk; a message that has to wait gets a sign, as far as the
-homeserver's limits allow. How one turn runs is in `turn_run.py`.
+homeserver's limits allow. No turn waits for its sign, and a sign that cannot be taken away again breaks nothing.
+How one turn runs is in `turn_run.py`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Turns:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._signs: dict[str, asyncio.Task[str | None]] = {}
+        self._unsigning: set[asyncio.Task[None]] = set()
         self._chats: dict[str, int] = defaultdict(int)
         self._chat_left = asyncio.Condition()
         self._taking = True
@@ -42,7 +44,10 @@ class Turns:
             room, user, order, chat = (
                 stored.body[k] for k in ("room_id", "user_id", "order", "platform_chat_id")
             )
-            self._add(Accepted(key, room, user, order, chat))
+            # What waited has its sign from then; to find it is to put it there once more.
+            self._add(
+                Accepted(key, room, user, order, chat), waits=not stored.body["placeholder_asked"]
+            )
 
     def on_decided(self, decided: Decided[object]) -> None:
         """Queue new turns, and stop those that a decision has ended."""
@@ -69,20 +74,20 @@ class Turns:
         workers = list(self._workers.values())
         if workers:
             await asyncio.wait(workers, timeout=grace)
-        tasks = [*self._workers.values(), *self._signs.values()]
+        tasks = [*self._workers.values(), *self._signs.values(), *self._unsigning]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _add(self, accepted: Accepted) -> None:
+    def _add(self, accepted: Accepted, *, waits: bool = False) -> None:
         room_id, waiting = accepted.room_id, self._ledger.memory.waiting
         bisect.insort(self._waiting[room_id], (accepted.order, accepted), key=lambda w: w[0])
         self._chats[accepted.platform_chat_id] += 1
         waiting[accepted.user_id] = waiting.get(accepted.user_id, 0) + 1
-        if room_id in self._workers:
+        if waits or room_id in self._workers:
             sign = self._rooms.react(room_id, accepted.turn_id, WAITS)
             self._signs[accepted.turn_id] = asyncio.create_task(sign)
-        elif self._taking:
+        if self._taking and room_id not in self._workers:
             worker = asyncio.create_task(self._work(room_id), name=f"turns {room_id}")
             self._workers[room_id] = worker
 
@@ -91,7 +96,10 @@ class Turns:
         try:
             while waiting and self._taking:
                 _, accepted = waiting.pop(0)
-                await self._take_sign_away(accepted)
+                if (sign := self._signs.pop(accepted.turn_id, None)) is not None:
+                    taking = asyncio.create_task(self._take_away(sign, accepted.room_id))
+                    self._unsigning.add(taking)
+                    taking.add_done_callback(self._unsigning.discard)
                 await self._one(accepted)
         finally:
             del self._workers[room_id]
@@ -117,12 +125,13 @@ class Turns:
         # The homeserver is busy with the answer now.
         self._ledger.memory.machines.refill()
 
-    async def _take_sign_away(self, accepted: Accepted) -> None:
-        sign = self._signs.pop(accepted.turn_id, None)
-        if sign is not None:
+    async def _take_away(self, sign: asyncio.Task[str | None], room_id: str) -> None:
+        try:
             event_id = await sign
             if event_id is not None:
-                await self._rooms.redact(accepted.room_id, event_id)
+                await self._rooms.redact(room_id, event_id)
+        except Exception as error:
+            log.info("sign.left_behind", room=room_id, why=str(error))
 
     async def _left(self, accepted: Accepted) -> None:
         waiting, user, chat = (

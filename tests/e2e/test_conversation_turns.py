@@ -7,6 +7,7 @@ import pytest
 from tests.e2e.conftest import Make
 from tests.rig.bot import AGENTS, Bot
 from tests.rig.desk import Desk, onboard
+from tests.rig.proxy import Delay, FaultProxy, Hold
 from tests.rig.view import Message, redacted_ids
 
 WORDS = " ".join(f"word{n}" for n in range(1, 41))
@@ -168,6 +169,69 @@ async def test_messages_wait_in_order_with_a_sign(desk: Desk) -> None:
             lambda e=event: desk.person.reactions(desk.chat, e) == [], what="the sign's end"
         )
     assert desk.person.reactions(desk.chat, said) == []
+
+
+REACT = r"/send/m\.reaction/"
+
+
+async def test_no_turn_waits_for_its_sign(person: Make, make_bot: Make, proxy: FaultProxy) -> None:
+    bot: Bot = await make_bot(url=proxy.url, default="slow", settings=SETTINGS)
+    desk = await onboard(await person("alice"), bot)
+    held = proxy.arm("PUT", REACT, Hold())
+    said, _ = await growing(desk)
+    waiting = await desk.person.send(desk.chat, "and then")
+    await held.fired()
+
+    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == WORDS)
+    await desk.person.answer_to(desk.chat, waiting, where=lambda m: m.body == "and then")
+
+    redacted = proxy.arm("PUT", "/redact/", Delay(0))
+    held.release()
+    await redacted.fired()
+    await desk.person.until(
+        lambda: desk.person.reactions(desk.chat, waiting) == [], what="the sign's end"
+    )
+
+
+async def test_a_sign_that_comes_after_the_bot_has_left_harms_nothing(
+    person: Make, make_bot: Make, proxy: FaultProxy
+) -> None:
+    bot: Bot = await make_bot(url=proxy.url, default="slow", settings=SETTINGS)
+    desk = await onboard(await person("alice"), bot)
+    held = proxy.arm("PUT", REACT, Hold(answered=True))
+    await growing(desk)
+    await desk.person.send(desk.chat, "and then")
+    await held.fired()
+    await desk.command(desk.home, "!forget")
+    redacted = proxy.arm("PUT", "/redact/", Delay(0))
+    await desk.person.send(desk.home, "!yes")
+    await desk.person.until_member(desk.chat, bot.user_id, "leave")
+
+    held.release()
+
+    await redacted.fired()
+    # It has made nothing of it: somebody else is served, and it stops at once.
+    other = await onboard(await person("bob"), bot)
+    assert (await other.say(other.chat, "hello")).body == "hello"
+    await bot.stop()
+    assert not bot.complaints() and not bot.pending()
+
+
+async def test_a_sign_from_before_a_restart_is_taken_away(person: Make, make_bot: Make) -> None:
+    bot: Bot = await make_bot(default="slow", settings={**SETTINGS, "shutdown_grace": 20})
+    desk = await onboard(await person("alice"), bot)
+    said, _ = await growing(desk)
+    waiting = await desk.person.send(desk.chat, "and then")
+    await desk.person.until(
+        lambda: desk.person.reactions(desk.chat, waiting) == [(bot.user_id, WAITS)]
+    )
+    await bot.stop()
+    assert words(desk, said) == [WORDS], "what ran was finished, what waited waits"
+    await bot.start()
+    await desk.person.answer_to(desk.chat, waiting, where=lambda m: m.body == "and then")
+    await desk.person.until(
+        lambda: desk.person.reactions(desk.chat, waiting) == [], what="the sign's end"
+    )
 
 
 async def test_edits_and_redactions_count_while_a_message_waits(desk: Desk) -> None:
