@@ -1,7 +1,7 @@
 """Which turn runs when: one of a room at a time, in the order of their messages.
 
 Rooms do not wait for each other. What waits is on disk; a message that has to wait gets a sign, as far as the
-homeserver's limits allow. No turn waits for its sign, and a sign that cannot be taken away again breaks nothing.
+homeserver's limits allow. No turn waits for its sign, and one that cannot be taken away again breaks nothing.
 How one turn runs is in `turn_run.py`.
 """
 
