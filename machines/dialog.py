@@ -47,8 +47,8 @@ class Dialog:
     """What a confirmation is about: an id of the agent's question, a name."""
     outcome: str | None = None
     """The choice taken, or `yes` / `no`."""
-    waiting: list[tuple[str, Text]] = field(default_factory=list)
-    """An agent's questions that are not asked yet: their ids and what they say."""
+    waiting: list[tuple[str, Text, str | None]] = field(default_factory=list)
+    """An agent's questions that are not asked yet: their ids, what they say, and in which thread."""
 
 
 class DialogMachine(Chart[Dialog]):
@@ -127,12 +127,14 @@ class DialogMachine(Chart[Dialog]):
         text: Text,
         subject: str | None = None,
         event_id: str | None = None,
+        thread: str | None = None,
     ) -> None:
         """Put a yes-or-no question into the room."""
         r = self.record
         r.purpose, r.choices, r.subject, r.outcome = purpose, [], subject, None
         r.labels, r.list_event_id = [], None
-        self.want(Notice(r.room_id, text, reply_to=event_id, dialog=True, taps=(YES, NO)))
+        taps = (YES, NO)
+        self.want(Notice(r.room_id, text, event_id, dialog=True, taps=taps, thread=thread))
 
     def show_choices_instead(
         self,
@@ -156,20 +158,20 @@ class DialogMachine(Chart[Dialog]):
         self._close("dialog-replaced")
         self.show_question(purpose, text, event_id=event_id)
 
-    def show_agents_question(self, question: str, text: Text) -> None:
+    def show_agents_question(self, question: str, text: Text, thread: str | None = None) -> None:
         """The room is free: ask at once."""
-        self.show_question("agent_question", text, question)
+        self.show_question("agent_question", text, question, thread=thread)
 
-    def queue_question(self, question: str, text: Text) -> None:
+    def queue_question(self, question: str, text: Text, thread: str | None = None) -> None:
         """Something is open: ask when it is not, unless that is this very question."""
         r = self.record
-        if question != r.subject and all(question != waiting for waiting, _ in r.waiting):
-            r.waiting.append((question, text))
+        if question != r.subject and all(question != waiting for waiting, *_ in r.waiting):
+            r.waiting.append((question, text, thread))
 
     def show_next(self) -> None:
         """The room is free for the question that has waited longest."""
-        question, text = self.record.waiting.pop(0)
-        self.show_question("agent_question", text, question)
+        question, text, thread = self.record.waiting.pop(0)
+        self.show_question("agent_question", text, question, thread=thread)
 
     def note_list(self, list_event_id: str) -> None:
         """The list is in the room: a reply to it is a choice."""

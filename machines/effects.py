@@ -131,6 +131,7 @@ class Notice:
         reply_to: the event it answers, if any.
         dialog: the message belongs to a transient dialog. It dies with the process: the next
             start drops it, so a question whose dialog is gone is never posted.
+        thread: the thread it belongs to, if what it is about was said in one.
     """
 
     room_id: str
@@ -139,6 +140,7 @@ class Notice:
     dialog: bool = False
     taps: tuple[str, ...] = ()
     """Reactions that the bot puts under it, for the person to tap."""
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,7 @@ class SaveContext:
     platform_chat_id: PlatformChatId
     name: str
     event_id: str
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,7 @@ class LoadContext:
     save_id: str
     name: str
     event_id: str
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ VERSIONS: Mapping[Table, int] = {
     "meta": 1,
     "inbox": 1,
     "turns": 1,
-    "outbox": 1,
+    "outbox": 2,
     "dirty": 1,
     "echo": 2,
 }
@@ -43,6 +43,8 @@ Migration = Callable[[dict[str, Any]], dict[str, Any]]
 MIGRATIONS: Mapping[tuple[Table, int], Migration] = {
     # As text, a long conversation is not looked at where nobody asks for it.
     ("echo", 1): lambda body: {**body, "v": 2, "messages": json.dumps(body["messages"])},
+    # Effects may name a thread; those of before name none.
+    ("outbox", 1): lambda body: {**body, "v": 2},
 }
 """From (table, old version) to a function that makes a document one version newer."""
 

@@ -44,6 +44,8 @@ class Result:
 
 def aftermath(case: Case, effect: Effect, result: Result) -> None:
     """Send the machines the event that follows from an effect's outcome."""
+    if isinstance(effect, SaveContext | LoadContext):
+        case.thread = effect.thread
     match effect:
         case JoinRoom() if result.refused is None:
             onboarding.joined(

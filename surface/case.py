@@ -28,9 +28,11 @@ from machines.effects import (
     Effect,
     EndTurns,
     Fresh,
+    LoadContext,
     Notice,
     OfferAgents,
     Param,
+    SaveContext,
     SettleQuestion,
     SetTopic,
     StopTurn,
@@ -43,6 +45,7 @@ from store.documents import (
     HISTORY,
     VERSIONS,
     Document,
+    migrated,
     read,
     room_key,
     user_key,
@@ -289,7 +292,7 @@ class Case:
         out = Outcome([], [], [], [])
         at = 0
         while at < len(self._effects) or self._ask_next():
-            effect = self._effects[at]
+            effect = self._in_thread(self._effects[at])
             at += 1
             match effect:
                 case AcceptTurn():
@@ -381,6 +384,14 @@ class Case:
         if not owner:
             return self.world.locale
         return self._record("users", user_key(owner), User(owner, locale=self.world.locale)).locale
+
+    def _in_thread(self, effect: Effect) -> Effect:
+        """What answers a message of a thread belongs there."""
+        match effect:
+            case Notice(reply_to=said) | SaveContext(event_id=said) | LoadContext(event_id=said):
+                if self.thread and said is not None:
+                    return replace(effect, thread=self.thread)
+        return effect
 
     def _accept(self, effect: AcceptTurn, out: Outcome) -> None:
         turn = Turn(
@@ -522,6 +533,7 @@ def decode_row(key: str, body: Mapping[str, Any]) -> Row:
     Raises:
         DocumentError: it holds an effect that this version does not know.
     """
+    body = migrated("outbox", dict(body))
     effect = decode(key, body["effect"])
     return Row(key, body["seq"], effect, body["locale"], body["boot"], fresh=False)
 

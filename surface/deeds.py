@@ -165,7 +165,8 @@ class Deeds:
         return Result(event_id=event_id)
 
     async def _notice(self, row: Row, notice: Notice) -> Result:
-        content = render.notice(row.locale, notice.text.key, _linked(notice.text), notice.reply_to)
+        content = render.notice(row.locale, notice.text.key, _linked(notice.text))
+        content = render.placed(content, notice.thread, notice.reply_to)
         if notice.dialog:
             content[DIALOG] = row.boot
             self._asked.pop(notice.room_id, None)

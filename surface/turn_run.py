@@ -35,6 +35,7 @@ from surface.platform.interface import (
     TextDelta,
     TurnRequest,
 )
+from surface.texts import Markdown
 
 log = structlog.get_logger()
 
@@ -187,7 +188,7 @@ class Runner:
                 if placeholder is None:
                     return  # It was refused for good: there will be one message, at the end.
             elif (
-                await _soon(finished, self._answers.placeholder_after)
+                await self._is_quick(progress, finished)
                 or self._rooms.limited
                 or self._answers.edits == 0
             ):
@@ -212,6 +213,15 @@ class Runner:
             transaction = f"p{self._ledger.world.boot}-{count}-{turn.event_id}"
             if await self._rooms.preview(turn.room_id, content, transaction, encrypted=encrypted):
                 shown = text
+
+    async def _is_quick(self, progress: Progress, finished: asyncio.Event) -> bool:
+        """Whether the answer needs no placeholder. While the agent waits for the person, it needs none."""
+        after = self._answers.placeholder_after
+        while not await _soon(finished, after):
+            if progress.state != "asking":
+                return False
+            after = max(after, NOTICEABLE)
+        return True
 
     async def _place(self, turn: Turn, shown: str) -> str | None:
         """Commit and send the placeholder; returns its event id."""
@@ -307,8 +317,9 @@ def _ask_person(case: Case, turn: Turn, question: str, prompt: str) -> None:
     machine = case.turn(turn.event_id)
     if machine is not None and machine.knows("question_asked"):
         machine.take("question_asked")
-        text = Text("agent-question", {"prompt": prompt[:2000]})
-        case.dialog(turn.room_id).take("agent_asks", question=question, text=text)
+        text = Text("agent-question", {"prompt": Markdown(prompt[:2000])})
+        dialog = case.dialog(turn.room_id)
+        dialog.take("agent_asks", question=question, text=text, thread=turn.thread)
 
 
 async def _soon(event: asyncio.Event, seconds: float) -> bool:

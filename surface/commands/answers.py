@@ -17,6 +17,21 @@ ANSWERS = frozenset({"yes", "no", "y", "n", "да", "нет"})
 STOP_SIGN = "🛑"
 
 
+def is_running(said: Said) -> bool:
+    """An answer is being written in the room."""
+    return said.case.running_in(said.room_id) is not None
+
+
+def has_failed(said: Said) -> bool:
+    """Something can be asked once more."""
+    return said.room.record.failed_body is not None and said.room.knows("retry")
+
+
+def is_asked(said: Said) -> bool:
+    """Something waits for a yes or a no."""
+    return said.case.dialog(said.room_id).state == "confirming"
+
+
 def pick(said: Said, number: int) -> None:
     """A number of the open list."""
     dialog = said.case.dialog(said.room_id)
@@ -47,7 +62,7 @@ def tapped(said: Said, target: str, key: str, *, stale: bool) -> None:
     keycaps = [cap.replace("\ufe0f", "") for cap in KEYCAPS]
     answers_it = target == dialog.record.list_event_id
     if key == STOP_SIGN:
-        if said.case.running_in(said.room_id) is not None:
+        if is_running(said):
             said.case.want(StopTurn(said.room_id))
     elif key in keycaps and answers_it and dialog.state == "choosing":
         pick(said, keycaps.index(key) + 1)
@@ -59,15 +74,15 @@ def tapped(said: Said, target: str, key: str, *, stale: bool) -> None:
 
 def stop(said: Said) -> None:
     """`!stop`: end the running answer; what waits behind it goes on."""
-    if said.case.running_in(said.room_id) is None:
-        said.reply("nothing-to-stop")
-    else:
+    if is_running(said):
         said.case.want(StopTurn(said.room_id))
+    else:
+        said.reply("nothing-to-stop")
 
 
 def retry(said: Said) -> None:
     """`!retry`: ask once more what failed."""
-    if said.room.record.failed_body is None or not said.room.knows("retry"):
+    if not has_failed(said):
         said.reply("nothing-to-retry")
     elif limits.has_too_many_waiting(said.case, said.house.limits):
         said.reply("limit-waiting", most=said.house.limits.waiting)
@@ -77,13 +92,13 @@ def retry(said: Said) -> None:
 
 def _confirm(said: Said, *, accepted: bool) -> None:
     dialog = said.case.dialog(said.room_id)
-    if dialog.state != "confirming":
+    if not is_asked(said):
         said.reply("nothing-pending")
         return
     purpose = dialog.record.purpose
     dialog.take("yes" if accepted else "no")
     if purpose == "agent_question":
-        if said.case.running_in(said.room_id) is None:
+        if not is_running(said):
             said.reply("nothing-pending")
     elif not accepted:
         said.reply("confirm-declined")

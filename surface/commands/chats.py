@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from machines import RoomMachine
 from machines.effects import Text
 from surface import texts
 from surface.commands.names import is_fine
@@ -11,9 +12,27 @@ from surface.onboarding import agent_for
 from surface.render import link
 
 
+def may_grow(said: Said) -> bool:
+    """The person has a Space for one more chat."""
+    return said.user.knows("new_chat")
+
+
+def has_archived(said: Said) -> bool:
+    """There is a chat to bring back."""
+    return bool(_archived(said))
+
+
+def _archived(said: Said) -> dict[str, RoomMachine]:
+    return {
+        room.record.chat_id or "": room
+        for room in said.case.rooms_of(said.user.record.user_id)
+        if room.state == "archived"
+    }
+
+
 def new(said: Said) -> None:
     """Ask for one more chat room."""
-    if not said.user.knows("new_chat"):
+    if not may_grow(said):
         said.reply("command-not-here", name="new", why=said.text("why-no-space"))
         return
     if too_many_rooms(said.case, said.user, said.house.limits):
@@ -73,11 +92,7 @@ def archive(said: Said) -> None:
 
 def restore(said: Said) -> None:
     """Bring an archived chat back, from any room."""
-    archived = {
-        room.record.chat_id or "": room
-        for room in said.case.rooms_of(said.user.record.user_id)
-        if room.state == "archived"
-    }
+    archived = _archived(said)
     listed = ", ".join(archived)
     wanted = said.arguments.upper().removeprefix("С")
     wanted = wanted if wanted.startswith("C") else f"C{wanted}"

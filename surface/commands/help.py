@@ -23,7 +23,7 @@ def show(said: Said, commands: Sequence[Spec]) -> None:
     lines = [
         said.text("help-line", usage=spec.usage(locale), summary=said.text(spec.summary))
         for spec in commands
-        if spec.fits(said)
+        if spec.is_offered(said)
     ]
     if said.room.knows("talk") and said.room.state in ("bound", "cleared"):
         lines.append(texts.Markdown("\n" + said.text("help-talk")))

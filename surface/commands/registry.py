@@ -15,7 +15,7 @@ from surface.commands.spec import Spec
 
 COMMANDS: tuple[Spec, ...] = (
     Spec("help", lambda said: show_help(said, COMMANDS), aliases=("h", "помощь")),
-    Spec("new", chats.new, aliases=("новый",)),
+    Spec("new", chats.new, aliases=("новый",), now=chats.may_grow),
     Spec("chats", chats.show, aliases=("чаты",), takes=False),
     Spec("rename", chats.rename, "rename"),
     Spec("agent", agents.agent, aliases=("agents", "агент")),
@@ -24,12 +24,12 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("context", contexts.show, "clear", takes=False),
     Spec("save", contexts.save, "save"),
     Spec("load", contexts.load, "load"),
-    Spec("stop", answers.stop, "save", aliases=("стоп",), takes=False),
-    Spec("retry", answers.retry, takes=False),
-    Spec("yes", answers.yes, aliases=("y", "да"), takes=False),
-    Spec("no", answers.no, aliases=("n", "нет"), takes=False),
+    Spec("stop", answers.stop, "save", aliases=("стоп",), takes=False, now=answers.is_running),
+    Spec("retry", answers.retry, takes=False, now=answers.has_failed),
+    Spec("yes", answers.yes, aliases=("y", "да"), takes=False, now=answers.is_asked),
+    Spec("no", answers.no, aliases=("n", "нет"), takes=False, now=answers.is_asked),
     Spec("archive", chats.archive, "archive", takes=False),
-    Spec("restore", chats.restore),
+    Spec("restore", chats.restore, now=chats.has_archived),
     Spec("lang", person.lang, aliases=("язык",)),
     Spec("why", lambda said: person.why(said, possible(said)), takes=False),
     Spec("forget", person.forget, takes=False),
@@ -60,7 +60,7 @@ def dispatch(said: Said, name: str) -> None:
 
 def possible(said: Said) -> str:
     """The commands that do something in this room now, as one writes them."""
-    return ", ".join(f"!{spec.name}" for spec in COMMANDS if spec.fits(said))
+    return ", ".join(f"!{spec.name}" for spec in COMMANDS if spec.is_offered(said))
 
 
 def nearest(name: str) -> str | None:

@@ -171,7 +171,7 @@ save-line = { $n }. **{ $name }** · { $turns ->
     [one] { $turns } message
    *[other] { $turns } messages
 } · { $age }
-save-unknown = There is no save called { $name }. There are: { $known }.
+save-unknown = There is no save called **{ $name }**. There are: { $known }.
 age-unknown = age unknown
 age-minutes = { $n ->
     [0] just now
@@ -205,7 +205,7 @@ bind-needs-space = Please invite me to a direct chat first: I need to give you a
 agent-question =
     { $prompt }
 
-    `!yes` or `!no`, or tap.
+    `!yes` or `!no`, or tap ✅ or ❌.
 answer-not-taken = Your answer did not reach the agent: { $reason }
 confirm-declined = All right, nothing was done.
 nothing-pending = Nothing is waiting for an answer.
@@ -234,7 +234,7 @@ limit-rooms = You have { $most ->
 lang-which = Say `!lang` and one of: { $known }. Now it is { $now }.
 lang-set = I speak English with you from now on.
 why =
-    This room is **{ $state }**: { $meaning }
+    This room is `{ $state }`: { $meaning }
 
     { $steps }
 

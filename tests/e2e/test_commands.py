@@ -21,22 +21,18 @@ EVERYWHERE = [
     "!new [NAME]",
     "!chats",
     "!agent [ID or NUMBER]",
-    "!restore CHAT",
-    "!retry",
-    "!yes",
-    "!no",
     "!lang LANGUAGE",
     "!why",
     "!forget",
 ]
 IN_CHATS = ["!rename NAME", "!archive"]
-WITH_AGENT = ["!clear", "!context", "!save [NAME]", "!load [NAME or NUMBER]", "!stop"]
+WITH_AGENT = ["!clear", "!context", "!save [NAME]", "!load [NAME or NUMBER]"]
 OFFERED = {
     "home": EVERYWHERE,
     "unbound": EVERYWHERE + IN_CHATS,
     "bound": EVERYWHERE + IN_CHATS + WITH_AGENT,
     "cleared": EVERYWHERE + IN_CHATS + WITH_AGENT + ["!undo"],
-    "archived": EVERYWHERE,
+    "archived": [*EVERYWHERE, "!restore CHAT"],
 }
 WHY_NOT = {
     "home": "this is not a chat room.",

@@ -178,6 +178,36 @@ async def test_a_slow_and_a_long_answer_stay_in_the_thread(person: Make, share_b
     assert (await desk.person.answer_to(desk.chat, stopped)).thread == root
 
 
+async def test_what_is_said_to_a_thread_stays_in_it(person: Make, share_bot: Make) -> None:
+    """Commands and an agent's questions too: who reads the thread alone must not miss them."""
+    desk = await streaming(person, share_bot)
+    root = await desk.person.send(desk.chat, "a root")
+    await desk.person.answer_to(desk.chat, root)
+    for words in ("!context", "!nonsense", "!save Plan", "!load", "!load Plan"):
+        assert (await desk.command(desk.chat, words, thread=root)).thread == root, words
+    said = await desk.person.send(desk.chat, "confirm", thread=root)
+    question = await desk.person.answer_to(desk.chat, said, saying="Shall I go on?")
+    assert question.thread == root
+    yes = await desk.person.send(desk.chat, "!yes", thread=root)
+    answer = await desk.person.answer_to(desk.chat, yes, where=lambda m: m.body == "You said yes.")
+    assert answer.thread == root
+    assert (await desk.command(desk.chat, "!context")).thread is None
+
+
+async def test_an_agent_that_waits_for_an_answer_shows_no_placeholder(
+    person: Make, share_bot: Make
+) -> None:
+    desk = await streaming(person, share_bot)
+    said = await desk.person.send(desk.chat, "confirm")
+    question = await desk.person.answer_to(desk.chat, said, saying="Shall I go on?")
+    # It types from NOTICEABLE on, three times the delay of a placeholder.
+    bot, room = desk.bot.user_id, desk.person.rooms[desk.chat]
+    await desk.person.until(lambda: bot in room.typing, what="typing")
+    assert [e["event_id"] for e in spoken(desk, said)] == [question.event_id]
+    yes = await desk.person.send(desk.chat, "!yes")
+    await desk.person.answer_to(desk.chat, yes, where=lambda m: m.body == "You said yes.")
+
+
 async def test_an_answer_is_a_reply_when_others_came_between(person: Make, share_bot: Make) -> None:
     desk = await streaming(person, share_bot, placeholder_after=60)
     first = await desk.person.send(desk.chat, WORDS)

@@ -195,7 +195,7 @@ RECORDS: Mapping[AnyChart, list[Callable[[], Any]]] = {
     DialogMachine: [
         _dialog,
         lambda: Dialog("!room", purpose="agent_question", subject="q0"),
-        lambda: Dialog("!room", waiting=[("q2", Text("and this"))]),
+        lambda: Dialog("!room", waiting=[("q2", Text("and this"), None)]),
     ],
     TrayMachine: [lambda: Tray("!room", staged=["inbox/cat.png"])],
 }

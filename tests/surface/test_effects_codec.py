@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.effects import Effect, Fresh, Notice, Param, Text
+from machines.effects import Effect, Fresh, Notice, Param, SaveContext, Text
 from store.store import DocumentError
+from surface.case import decode_row, encode_row
 from surface.effects_codec import EFFECTS, TAG, decode, encode, resolve
 from surface.texts import Markdown
 
@@ -62,3 +63,20 @@ class _Ids(dict[Fresh, str]):
 
 def test_params_are_what_the_codec_expects() -> None:
     assert get_args(Param) == (str, int, Fresh)
+
+
+def test_a_row_of_before_threads_is_read() -> None:
+    """As version 1 wrote it."""
+    effect = {
+        "effect": "SaveContext",
+        "room_id": "!room",
+        "user_id": "@alice:hs",
+        "agent_id": "echo",
+        "platform_chat_id": "7",
+        "name": "plans",
+        "event_id": "$said",
+    }
+    body = {"v": 1, "seq": 3, "effect": effect, "locale": "en", "boot": None}
+    row = decode_row("$said/0", body)
+    assert row.effect == SaveContext("!room", "@alice:hs", "echo", "7", "plans", "$said", None)
+    assert encode_row(row).body["v"] == 2

@@ -50,7 +50,7 @@ GAPS: dict[str, str | int] = {
     "number": 7,
     "old": "7",
     "possible": "!help, !new, !clear",
-    "prompt": "Shall I delete **all** files?",
+    "prompt": Markdown("Shall I delete **all** files?"),
     "reason": "it is <down>",
     "room": render.link(ROOM, "Plans & *Trips*"),
     "space": render.link("!Space:example.org", "Lambda — Alice"),
