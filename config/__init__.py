@@ -5,6 +5,7 @@ from config.errors import ConfigError
 from config.settings import (
     Access,
     Answers,
+    CatchUp,
     Limits,
     Log,
     Ops,
@@ -20,6 +21,7 @@ __all__ = [
     "Agent",
     "AgentEntry",
     "Answers",
+    "CatchUp",
     "ConfigError",
     "EchoAgent",
     "Limits",

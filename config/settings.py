@@ -108,6 +108,19 @@ class Limits(Section):
     """Messages of one person within a minute, commands included."""
 
 
+class CatchUp(Section):
+    """What becomes of messages and invites that came while the bot was not running. What it had taken up
+    before is always finished."""
+
+    mode: Annotated[Literal["answer", "latest", "skip"], BeforeValidator(lowered)] = "answer"
+    """`answer`: all are answered, in order. `latest`: of each room only the last message. `skip`: none.
+    What is not answered is told once in each room, with the number of messages; a command is a message
+    like any other, and an invite that is skipped is declined."""
+
+    max_age: Seconds = Field(default=86_400, ge=0, le=31_536_000)
+    """Seconds after which a message or invite is too old to be answered, by the homeserver's clock."""
+
+
 class Log(Section):
     """What is logged, and how."""
 
@@ -194,6 +207,9 @@ class Settings(Section):
 
     limits: Limits = Limits()
     """How much one person may ask of the bot."""
+
+    catch_up: CatchUp = CatchUp()
+    """What becomes of messages and invites that came while the bot was not running."""
 
     dialog_timeout: Seconds = Field(default=300, ge=1, le=86400)
     """Seconds after which an unanswered question or list of choices is withdrawn."""

@@ -31,10 +31,10 @@ VERSIONS: Mapping[Table, int] = {
     "rooms": 1,
     "chats": 1,
     "meta": 1,
-    "inbox": 1,
+    "inbox": 2,
     "turns": 1,
     "outbox": 2,
-    "dirty": 1,
+    "dirty": 2,
     "echo": 2,
 }
 """The version of each table's documents as this program writes them."""
@@ -45,6 +45,8 @@ MIGRATIONS: Mapping[tuple[Table, int], Migration] = {
     ("echo", 1): lambda body: {**body, "v": 2, "messages": json.dumps(body["messages"])},
     # Effects may name a thread; those of before name none.
     ("outbox", 1): lambda body: {**body, "v": 2},
+    ("inbox", 1): lambda body: {**body, "v": 2, "late": False, "sent": None},
+    ("dirty", 1): lambda body: {**body, "v": 2, "late": False, "after": None},
 }
 """From (table, old version) to a function that makes a document one version newer."""
 

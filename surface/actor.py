@@ -13,7 +13,7 @@ import asyncio
 import bisect
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from surface.commands.parse import Command, Number, parse
 from surface.commands.registry import BY_NAME
 from surface.commands.said import Facts
 from surface.house import House
-from surface.ingest import InboxRow, decode_row
+from surface.inbox import InboxRow, decode_row
 from surface.inputs import (
     Ciphertext,
     Input,
@@ -77,7 +77,7 @@ class Actors:
         """Waits until a room is not being joined any more."""
         self.asked: Callable[[str], Awaitable[None]] = _at_once
         """Waits until the question of a room is posted, if one is on its way."""
-        self.on_settled: Callable[[str], None] = lambda key: None
+        self.on_settled: Callable[[InboxRow], None] = lambda row: None
 
     async def start(self) -> None:
         """Take up the inputs that the last process left."""
@@ -95,6 +95,18 @@ class Actors:
         for row in rows:
             bisect.insort(self._queues[row.room_id], (row.order, row), key=lambda q: q[0])
             self._wake(row.room_id)
+
+    def passed_over(self, rows: Iterable[InboxRow]) -> None:
+        """Inputs that are settled without being handled."""
+        for row in rows:
+            queue = self._queues[row.room_id]
+            queue[:] = [entry for entry in queue if entry[1].key != row.key]
+            self.on_settled(row)
+
+    @property
+    def parked(self) -> frozenset[str]:
+        """The inputs that wait for keys, and hold nobody up."""
+        return frozenset(self._parked)
 
     def hold(self, room_id: str, held: bool) -> None:
         """Let a room's inputs wait, or go on; holds are counted."""
@@ -161,7 +173,7 @@ class Actors:
                 return
 
     async def _handle(self, row: InboxRow) -> None:
-        event = self._read(row)
+        event = self.read(row)
         if isinstance(event, Ciphertext):
             self._parked[row.key] = row
             log.warning("input.undecryptable", room=row.room_id, event=row.key)
@@ -169,7 +181,7 @@ class Actors:
         settle = [Delete("inbox", row.key)]
         if event is None:
             await self._ledger.save(settle, point="input")
-            self.on_settled(row.key)
+            self.on_settled(row)
             return
         facts = Facts()
         preload: list[tuple[Table, str]] = [("rooms", room_key(row.room_id))]
@@ -200,9 +212,10 @@ class Actors:
             # The decision and the diagram disagree: say so loudly, and do not try for ever.
             log.error("input.refused", room=row.room_id, input=row.key, why=str(refusal))
             await self._ledger.save(settle, point="input")
-        self.on_settled(row.key)
+        self.on_settled(row)
 
-    def _read(self, row: InboxRow) -> Input | None:
+    def read(self, row: InboxRow) -> Input | None:
+        """What an input says, decrypted if it can be; None if nothing."""
         if row.kind == "invite":
             return read_invite(row.room_id, row.content, self._me)
         if row.kind == "removed":
@@ -216,16 +229,23 @@ class Actors:
         said = parse(message.body)
         dialog = self._ledger.memory.dialogs.get(message.room_id)
         room = await self._room(message.room_id)
-        if message.reply_to is not None and room and room["others"] and not message.mentions:
-            answered = await self._rooms.event(message.room_id, message.reply_to)
-            ours = answered is not None and answered.get("sender") == self._me
-            message = replace(message, answers_us=ours)
+        if room and room["others"]:
+            message = await self.in_company(message)
         if isinstance(said, Number) and (dialog is None or message.reply_to is not None):
             return replace(message, stale_list=await self._answers_old_list(message)), Facts()
         spec = BY_NAME.get(said.name) if isinstance(said, Command) else None
         if spec is not None and spec.name in ("context", "load") and room:
             return message, await self._facts(room, spec.name)
         return message, Facts()
+
+    async def in_company(self, message: Message) -> Message:
+        """The message, with what has to be known where others are: whether it answers the bot."""
+        if message.reply_to is None or message.mentions:
+            return message
+        answered = await self._rooms.event(message.room_id, message.reply_to)
+        return replace(
+            message, answers_us=answered is not None and answered.get("sender") == self._me
+        )
 
     async def _room(self, room_id: str) -> dict[str, Any] | None:
         stored = await self._ledger.store.get("rooms", room_key(room_id))

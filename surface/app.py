@@ -22,9 +22,11 @@ from store import Store, StoreError, TinyStore
 from surface import failpoints as failpoints_
 from surface.actor import Actors
 from surface.case import World
+from surface.catch_up import CatchUp
 from surface.clock import SystemClock
 from surface.deeds import Deeds
 from surface.house import House
+from surface.inbox import InboxRow
 from surface.ingest import Ingest
 from surface.ledger import Ledger
 from surface.login import DATABASE, MATRIX_STORE, first_login, login_hint, take_session
@@ -39,6 +41,7 @@ from surface.matrix.sync import SyncLoop, backoff
 from surface.memory import Memory
 from surface.outbox import Outbox
 from surface.platform.directory import Directory
+from surface.read_marker import ReadMarkers
 from surface.reconcile.apply import reconcile
 from surface.timers import Timers
 from surface.turn_run import Runner
@@ -58,10 +61,12 @@ class App:
     ledger: Ledger
     sync: SyncLoop
     ingest: Ingest
+    catch_up: CatchUp
     actors: Actors
     turns: Turns
     outbox: Outbox
     rooms: Rooms
+    markers: ReadMarkers
 
     async def run(self) -> None:
         """Catch up, then live until cancelled.
@@ -94,6 +99,7 @@ class App:
         await self.actors.aclose()
         await self.turns.aclose(grace)
         await self.outbox.aclose(grace / 2)
+        await self.markers.aclose()
         await self.ingest.keep_token(self.sync.since)
         log.info("bot.stopped", left=len(self.outbox))
 
@@ -116,6 +122,8 @@ class App:
         # What happened meanwhile comes first: our own echoes settle what need not be sent again.
         await self.sync.once()
         await self.ingest.fill_stored_gaps()
+        await self.catch_up.settle()
+        self.ingest.go_live()
         self.outbox.open()
         self.actors.open()
         await self.turns.start()
@@ -199,17 +207,24 @@ async def _built(
         outbox = Outbox(ledger, deeds.perform)
         runner = Runner(ledger, outbox, directory, rooms, settings.answers, points)
         turns = Turns(ledger, rooms, runner)
-        house = House(settings.access, settings.limits)
+        house = House(settings.access, settings.limits, settings.catch_up)
         actors = Actors(ledger, rooms, crypto, directory, house, session.user_id)
         ingest = Ingest(ledger, rooms, session.user_id, actors.deliver, actors.hold, outbox.echoed)
-        actors.on_settled, actors.joined = ingest.settled, outbox.joined
-        actors.asked = outbox.asked
+        markers = ReadMarkers(ledger, rooms, outbox, actors)
+        catch_up = CatchUp(ledger, rooms, actors, house)
+
+        def settled(row: InboxRow) -> None:
+            ingest.settled(row.key)
+            markers.settled(row)
+
+        actors.on_settled, actors.joined, actors.asked = settled, outbox.joined, outbox.asked
         sync = SyncLoop(api, crypto, ingest.keep, None)
         sync.on_keys = actors.keys_came
         ledger.listen(outbox.on_decided)
         ledger.listen(turns.on_decided)
         ledger.listen(Timers(ledger, settings.dialog_timeout).on_decided)
-        app = App(settings, ledger, sync, ingest, actors, turns, outbox, rooms)
+        ledger.listen(markers.on_decided)
+        app = App(settings, ledger, sync, ingest, catch_up, actors, turns, outbox, rooms, markers)
         try:
             yield app
         finally:

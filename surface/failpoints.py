@@ -13,7 +13,7 @@ import os
 import signal
 from pathlib import Path
 
-COMMITS = ("ingest", "input", "turn.placeholder", "turn.final", "settle", "reconcile")
+COMMITS = ("ingest", "catch_up", "input", "turn.placeholder", "turn.final", "settle", "reconcile")
 """Commits of the store; each has a point `before` and `after`."""
 
 REQUESTS = (
@@ -26,6 +26,7 @@ REQUESTS = (
     "placeholder",
     "answer",
     "preview",
+    "marker",
     "extra",
 )
 """Requests to the homeserver; `before` is before sending, `after` is the response received and not yet

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from config import Access, Limits
+from config import Access, CatchUp, Limits
 
 
 @dataclass(frozen=True)
@@ -13,3 +13,4 @@ class House:
 
     access: Access
     limits: Limits
+    catch_up: CatchUp = field(default_factory=CatchUp)

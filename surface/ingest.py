@@ -6,20 +6,33 @@ a gap, the gap is written down in the same transaction and the room's inputs wai
 `/messages`, so that what was said first is handled first.
 
 Our own messages in the timeline are not inputs: they tell the outbox that an effect has been carried out.
+
+Without a token recent history comes as if it were new. Then the room's read marker (`m.fully_read`, see
+`read_marker.py`) tells what is: what stands after it, unless one of our own messages shows that it was
+answered. A room that has none holds nothing new.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from store.documents import VERSIONS, room_key
 from store.store import Delete, Put, Write
+from surface import keys
+from surface.inbox import (
+    MIDDLE,
+    Gap,
+    InboxRow,
+    decode_gap,
+    encode_gap,
+    encode_row,
+    position,
+    sent_at,
+)
 from surface.inputs import interesting, read_invite
 from surface.ledger import Ledger
 from surface.matrix.api import Lost, MatrixError
@@ -28,61 +41,14 @@ from surface.matrix.sync import backoff
 
 log = structlog.get_logger()
 
-MIDDLE = 500_000
-"""Position of a response's first timeline event; what fills the gap before it counts down from here."""
+MOST_STEPS = 4
+"""Effects of one input among which its answer is looked for."""
 GAP_LIMIT = 5_000
 """Events fetched at most to fill one gap."""
 
 
-@dataclass(frozen=True)
-class InboxRow:
-    """An input as it was received."""
-
-    key: str
-    room_id: str
-    order: str
-    kind: str
-    """`event`, `invite` or `removed`."""
-    content: Any
-    """The raw event; for an invite its stripped state."""
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Events of a room between two positions that /sync left out."""
-
-    key: str
-    room_id: str
-    sync: int
-    start: str
-    until: str | None
-
-
 Echo = Callable[[str, str], Awaitable[None]]
 """Takes the transaction id and the event id of one of our own events."""
-
-
-def position(sync: int, index: int) -> str:
-    """A key that sorts as the homeserver ordered the events."""
-    return f"{sync:012d}.{index:07d}"
-
-
-def encode_row(row: InboxRow) -> Put:
-    """The inbox document; an input that is there already is left as it is by the caller."""
-    body = {
-        "v": VERSIONS["inbox"],
-        "room_id": row.room_id,
-        "order": row.order,
-        "kind": row.kind,
-        # As text: a hostile event may be nested or spelt in ways that the store refuses in a document.
-        "content": json.dumps(row.content),
-    }
-    return Put("inbox", row.key, body, None)
-
-
-def decode_row(key: str, body: dict[str, Any]) -> InboxRow:
-    """The row behind an inbox document."""
-    return InboxRow(key, body["room_id"], body["order"], body["kind"], json.loads(body["content"]))
 
 
 class Ingest:
@@ -102,6 +68,9 @@ class Ingest:
         self._sync = 0
         self._kept: str | None = None
         self._seen: set[str] = set()
+        self._late = True
+        self._said: set[str] = set()
+        """Transaction ids of our own messages, read while there is no token."""
         self._filling: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> str | None:
@@ -110,10 +79,14 @@ class Ingest:
         if stored is not None:
             self._kept = str(stored.body["token"])
             self._sync = int(stored.body["sync"])
-        for key, body in await self._ledger.store.scan("inbox"):
-            self._seen.add(key)
-            del body
+        for table in ("inbox", "turns"):
+            self._seen.update(key for key, _ in await self._ledger.store.scan(table))
         return self._kept
+
+    def go_live(self) -> None:
+        """From now on what comes is heard as it is said."""
+        self._late = False
+        self._said.clear()
 
     async def keep(self, raw: dict[str, Any], since: str | None) -> None:
         """Commit all that a sync response brought, then let it be handled."""
@@ -125,20 +98,23 @@ class Ingest:
         rooms = rooms if isinstance(rooms, dict) else {}
         for room_id, room in _objects(rooms.get("join")):
             await self._joined(sync, since, room_id, room, rows, gaps, echoes)
+        place = position(sync, MIDDLE)
         for room_id, room in _objects(rooms.get("invite")):
             state = _events(room.get("invite_state"))
             if read_invite(room_id, state, self._me) is not None:
-                key = f"invite/{room_id}/{since}"
-                rows.append(InboxRow(key, room_id, position(sync, MIDDLE), "invite", state))
+                key, sent = f"invite/{room_id}/{since}", self._invited_at(state)
+                rows.append(InboxRow(key, room_id, place, "invite", state, self._late, sent))
         for room_id, _ in _objects(rooms.get("leave")):
             key = f"removed/{room_id}/{since}"
-            rows.append(InboxRow(key, room_id, position(sync, MIDDLE), "removed", None))
-        rows = [row for row in rows if row.key not in self._seen]
+            rows.append(InboxRow(key, room_id, place, "removed", None, self._late))
+        if since is None:
+            self._said.update(transaction for transaction, _ in echoes)
+        rows = self._new(rows)
         for transaction, event_id in echoes:
             await self._echo(transaction, event_id)
         if rows or gaps:
             changes: list[Write] = [encode_row(row) for row in rows]
-            changes.extend(_encode_gap(gap) for gap in gaps)
+            changes.extend(encode_gap(gap) for gap in gaps)
             changes.append(self._token(raw["next_batch"], sync))
             await self._ledger.save(changes, point="ingest")
             self._sync, self._kept = sync, raw["next_batch"]
@@ -160,8 +136,7 @@ class Ingest:
     async def fill_stored_gaps(self) -> None:
         """Go on with the gaps that the last process left, and wait for all of them."""
         for key, stored in await self._ledger.store.scan("dirty"):
-            if stored.body.get("kind") == "gap":
-                gap = Gap(key, *(stored.body[k] for k in ("room_id", "sync", "start", "until")))
+            if (gap := decode_gap(key, stored.body)) is not None:
                 self._fill_later(gap)
         await self.gaps_filled()
 
@@ -191,19 +166,47 @@ class Ingest:
         timeline = timeline if isinstance(timeline, dict) else {}
         for index, event in enumerate(_events(room.get("state"))):
             if interesting(event, self._me) and "state_key" in event:
-                place = position(sync, MIDDLE - 1000 + min(index, 999))
-                rows.append(InboxRow(event["event_id"], room_id, place, "event", event))
-        for index, event in enumerate(_events(timeline)):
+                rows.append(self._row(room_id, event, sync, MIDDLE - 1000 + min(index, 999)))
+        events, limited = _events(timeline), timeline.get("limited") is True
+        marker = None if since else _read_up_to(room)
+        first = 0 if since else _first_new(events, marker, limited=limited)
+        for index, event in enumerate(events):
             if event.get("sender") == self._me and "state_key" not in event:
                 echoes.extend(_own(event))
-            # Without a token recent history comes as if it were new: it is not ours to answer.
-            elif interesting(event, self._me) and (since or "state_key" in event):
-                place = position(sync, MIDDLE + index)
-                rows.append(InboxRow(event["event_id"], room_id, place, "event", event))
+            elif interesting(event, self._me) and (index >= first or "state_key" in event):
+                rows.append(self._row(room_id, event, sync, MIDDLE + index))
         start = timeline.get("prev_batch")
-        if timeline.get("limited") is True and since and isinstance(start, str):
-            if await self._ledger.store.get("rooms", room_key(room_id)) is not None:
-                gaps.append(Gap(f"gap/{room_id}/{sync:012d}", room_id, sync, start, since))
+        if limited and first == 0 and isinstance(start, str):
+            known = await self._ledger.store.get("rooms", room_key(room_id)) is not None
+            if marker is not None or (since and known):
+                key = f"gap/{room_id}/{sync:012d}"
+                gaps.append(Gap(key, room_id, sync, start, since, self._late, marker))
+
+    def _row(
+        self,
+        room_id: str,
+        event: dict[str, Any],
+        sync: int,
+        index: int,
+        *,
+        late: bool | None = None,
+    ) -> InboxRow:
+        late = self._late if late is None else late
+        sent = sent_at(event, self._rooms.server_time)
+        place = position(sync, index)
+        return InboxRow(event["event_id"], room_id, place, "event", event, late, sent)
+
+    def _invited_at(self, state: list[dict[str, Any]]) -> int | None:
+        """When the bot was invited; the specification lets homeservers leave it out."""
+        now = self._rooms.server_time
+        return next((sent_at(e, now) for e in state if e.get("state_key") == self._me), None)
+
+    def _new(self, rows: list[InboxRow]) -> list[InboxRow]:
+        """The inputs that are not known yet, nor answered before the token was lost."""
+        rows = [row for row in rows if row.key not in self._seen]
+        if self._said:
+            rows = [row for row in rows if self._said.isdisjoint(_answers(row.key))]
+        return rows
 
     def _token(self, token: str, sync: int) -> Put:
         body = {"v": VERSIONS["meta"], "token": token, "sync": sync}
@@ -235,7 +238,7 @@ class Ingest:
                     "gap.put_off", room=gap.room_id, why=str(error), again_in=round(delay, 1)
                 )
                 await asyncio.sleep(delay)
-        rows = [row for row in rows if row.key not in self._seen]
+        rows = self._new(rows)
         changes: list[Write] = [encode_row(row) for row in rows]
         await self._ledger.save([*changes, Delete("dirty", gap.key)], point="ingest")
         self._seen.update(row.key for row in rows)
@@ -251,27 +254,42 @@ class Ingest:
             events, start = await self._rooms.messages_back(gap.room_id, start, gap.until)
             for event in events:
                 fetched += 1
-                if _is_own_join(event, self._me):
+                if event.get("event_id") == gap.after or _is_own_join(event, self._me):
                     return rows
                 if event.get("sender") == self._me and "state_key" not in event:
                     for transaction, event_id in _own(event):
+                        if gap.after is not None:
+                            self._said.add(transaction)
                         await self._echo(transaction, event_id)
                 elif interesting(event, self._me):
-                    place = position(gap.sync, MIDDLE - 2000 - fetched)
-                    rows.append(InboxRow(event["event_id"], gap.room_id, place, "event", event))
+                    index = MIDDLE - 2000 - fetched
+                    rows.append(self._row(gap.room_id, event, gap.sync, index, late=gap.late))
         return rows
 
 
-def _encode_gap(gap: Gap) -> Put:
-    body = {
-        "v": VERSIONS["dirty"],
-        "kind": "gap",
-        "room_id": gap.room_id,
-        "sync": gap.sync,
-        "start": gap.start,
-        "until": gap.until,
-    }
-    return Put("dirty", gap.key, body, None)
+def _read_up_to(room: dict[str, Any]) -> str | None:
+    """The event that the bot's read marker of a room is at."""
+    for event in _events(room.get("account_data")):
+        content = event.get("content")
+        if event.get("type") == "m.fully_read" and isinstance(content, dict):
+            marker = content.get("event_id")
+            return marker if isinstance(marker, str) else None
+    return None
+
+
+def _first_new(events: list[dict[str, Any]], marker: str | None, *, limited: bool) -> int:
+    """Where in a timeline begins what stands after the read marker; its length if nowhere."""
+    for index, event in enumerate(events):
+        if marker is not None and event.get("event_id") == marker:
+            return index + 1
+    return 0 if marker is not None and limited else len(events)
+
+
+def _answers(event_id: str) -> frozenset[str]:
+    """The transaction ids under which a message is answered: by the agent, or by the bot itself."""
+    names = [keys.effect_key(event_id, number) for number in range(MOST_STEPS)]
+    names.append(keys.effect_key(keys.ending(event_id)))
+    return frozenset(map(keys.transaction, names))
 
 
 def _own(event: dict[str, Any]) -> list[tuple[str, str]]:

@@ -188,6 +188,8 @@ def read(room_id: str, event: dict[str, Any], me: str) -> Input | None:
         case "m.reaction":
             return _reaction(room_id, event, content)
         case "m.room.encrypted":
+            if "ciphertext" not in content:
+                return None  # redacted
             return Ciphertext(_text(event.get("event_id")), room_id, sender)
         case "m.room.member":
             user_id = _text(event.get("state_key"))

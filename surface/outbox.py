@@ -133,6 +133,11 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def rows(self) -> list[Row]:
+        """The effects that are not finished."""
+        return list(self._rows.values())
+
     async def settled(self, key: str) -> Result | None:
         """Wait until a row is settled and say how; None if it is already."""
         if key not in self._rows:

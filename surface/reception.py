@@ -12,6 +12,7 @@ from typing import assert_never
 from config import Limits
 from machines import RoomMachine, UserMachine
 from machines.effects import OfferAgents
+from machines.room import Room
 from surface import limits, onboarding
 from surface.case import Case
 from surface.commands import answers
@@ -82,7 +83,7 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
     if room.state == "unprovisioned" and room.record.inviter == message.sender:
         _undecided(case, room, message, said, house)
         return
-    if not _heard(room, message, said, house):
+    if not _heard(room.record, message, said, house):
         return
     owner = room.record.matrix_user_id
     assert owner is not None
@@ -142,18 +143,27 @@ def _undecided(
         onboarding.ask_to_stay(case, message.room_id)
 
 
-def _heard(
-    room: RoomMachine, message: Message, said: Command | Number | Talk, house: House
-) -> bool:
+def answerable(room: Room, message: Message, house: House) -> bool:
+    """Whether a message would be answered, if it were said now."""
+    if message.msgtype not in WORDS | FILES:
+        return False
+    said = parse(message.body)
+    if room.matrix_user_id is not None:
+        return _heard(room, message, said, house)
+    asks = message.addressed or isinstance(said, Command)
+    return asks and room.inviter == message.sender and house.access.permits(message.sender)
+
+
+def _heard(room: Room, message: Message, said: Command | Number | Talk, house: House) -> bool:
     """Whether a message is for the bot, and from somebody who may say it."""
-    owner = room.record.matrix_user_id
+    owner = room.matrix_user_id
     if owner is None or not house.access.permits(message.sender):
         return False
     by_owner = message.sender == owner
     if isinstance(said, Command):
         return by_owner or house.access.is_admin(message.sender)
-    if room.record.others:
-        return message.addressed and room.state != "home"
+    if room.others:
+        return message.addressed and room.room_type != "home"
     return by_owner
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -60,6 +62,8 @@ class Api:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
+        self.server_time: float | None = None
+        """What the homeserver's clock showed (HTTP: `Date`) when it answered last, in POSIX seconds."""
 
     async def request(
         self,
@@ -104,11 +108,16 @@ class Api:
                 )
                 async with response:
                     raw = await response.read()
+                    self._note_time(response.headers.get("Date"))
         except (ClientError, TimeoutError, OSError, ValueError) as error:
             raise Lost(
                 f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             ) from error
         return _read(response.status, raw)
+
+    def _note_time(self, date: str | None) -> None:
+        with suppress(TypeError, ValueError):  # None, or not a date
+            self.server_time = parsedate_to_datetime(date).timestamp()  # type: ignore[arg-type]
 
 
 def _read(status: int, raw: bytes) -> dict[str, Any]:

@@ -114,6 +114,11 @@ class Rooms:
         return str(answer["event_id"])
 
     @property
+    def server_time(self) -> float | None:
+        """The homeserver's clock when it answered last, in POSIX seconds; None if it has not said."""
+        return self._api.server_time
+
+    @property
     def limited(self) -> bool:
         """True while the homeserver limits our messages: nothing should be sent that can be spared."""
         return self._courier.limited("message")
@@ -243,6 +248,17 @@ class Rooms:
         where = path("rooms", room_id, "receipt", "m.read", event_id)
         with contextlib.suppress(MatrixError, Lost):
             await self._do("extra", "POST", where, {})
+
+    async def fully_read(self, room_id: str, event_id: str) -> bool:
+        """Move the bot's read marker; False if it has to be tried again."""
+        try:
+            where = path("rooms", room_id, "read_markers")
+            await self._do("marker", "POST", where, {"m.fully_read": event_id})
+        except Lost:
+            return False
+        except MatrixError as error:
+            return not error.limited
+        return True
 
     async def display_name(self, user_id: str) -> str | None:
         """What somebody calls themselves; None if they don't, or nobody says."""

@@ -25,7 +25,7 @@ TIMEOUT = 30.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds to wait after the first failure, and at most."""
 
-FILTER = {
+FILTER: dict[str, Any] = {
     "presence": {"types": []},
     "account_data": {"types": []},
     "room": {
@@ -35,6 +35,9 @@ FILTER = {
         "state": {"lazy_load_members": False},
     },
 }
+
+FIRST_ACCOUNT_DATA = ["m.fully_read"]
+"""Room account data that only a sync without a token brings: later it would wake the loop for nothing."""
 
 Keep = Callable[[dict[str, Any], str | None], Awaitable[None]]
 """Takes a response and the token it was asked with; returns when everything in it is committed."""
@@ -106,7 +109,7 @@ class SyncLoop:
             await self.answered()
 
     async def _step(self, wait: float) -> None:
-        query = {"timeout": str(int(wait * 1000)), "filter": json.dumps(FILTER)}
+        query = {"timeout": str(int(wait * 1000)), "filter": json.dumps(_filter(self.since))}
         if self.since:
             query["since"] = self.since
         # An initial or a first sync may take a busy homeserver minutes; a held one its timeout and more.
@@ -122,3 +125,9 @@ class SyncLoop:
         if isinstance(to_device, dict) and to_device.get("events"):
             self.on_keys()
         await self._crypto.housekeeping()
+
+
+def _filter(since: str | None) -> dict[str, Any]:
+    if since:
+        return FILTER
+    return {**FILTER, "room": {**FILTER["room"], "account_data": {"types": FIRST_ACCOUNT_DATA}}}

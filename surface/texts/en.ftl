@@ -216,6 +216,16 @@ dialog-cancelled = Something else was said, so this question is closed.
 dialog-replaced = Another question was asked, so this one is closed.
 dialog-over = The agent does not wait for an answer any more, so this question is closed.
 
+## After a pause
+missed = While I was away, { $n ->
+    [one] { $n } message came that I do not answer any more
+   *[other] { $n } messages came that I do not answer any more
+}{ $commands ->
+    [0] {""}
+    [one] ; { $commands } of them is a command, and was not carried out
+   *[other] ; { $commands } of them are commands, and were not carried out
+}. If it still matters, please say it again.
+
 ## Limits
 limit-per-minute = That is more than { $most ->
     [one] { $most } message

@@ -19,6 +19,8 @@ class Input:
     """
 
     name = ""
+    waits_for = ""
+    """Points that are passed some time after any input; `end` waits for those that begin like this."""
 
     async def prepare(self, lane: Lane) -> None:
         """Nothing to prepare."""
@@ -52,6 +54,42 @@ class Message(Input):
 class Streaming(Message):
     name = "streaming"
     words = WORDS + " thirteen{n}"
+
+
+class Marked(Message):
+    """The bot's read marker follows, a while after the answer."""
+
+    name = "read marker"
+    waits_for = "request.marker."
+
+    async def end(self, lane: Lane) -> None:
+        """After a crash the next message tells how far the room is."""
+        await super().end(lane)
+        await self.begin(lane)
+        await super().end(lane)
+        await lane.read_up_to(self.room, self.event)
+
+
+class Missed(Input):
+    """Something was said while the bot was down, and is not to be answered."""
+
+    name = "missed"
+
+    async def prepare(self, lane: Lane) -> None:
+        await lane.settled()
+        await lane.bot.stop()
+        self.room = lane.chat(lane.main)
+        lane.bot.settings["catch_up"] = {"mode": "skip"}
+        words = "While I was away, 2 messages came"
+        await lane.main.person.send(self.room, "too late")
+        self.event = await lane.main.command(self.room, "!clear", words)
+
+    async def begin(self, lane: Lane) -> None:
+        lane.bot.launch()
+
+    async def end(self, lane: Lane) -> None:
+        del lane.bot.settings["catch_up"]
+        await lane.main.person.answer_to(self.room, self.event, saying="While I was away")
 
 
 class New(Input):
@@ -291,6 +329,7 @@ class Forget(Input):
 INPUTS: tuple[type[Input], ...] = (
     FirstContact,
     Message,
+    Marked,
     Streaming,
     New,
     Clear,
@@ -299,4 +338,5 @@ INPUTS: tuple[type[Input], ...] = (
     Forget,
     Stranger,
     AgentVanishes,
+    Missed,
 )

@@ -8,6 +8,7 @@ homeserver's own account. So a lost answer, a second one, and one too many are a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import tempfile
@@ -252,6 +253,16 @@ class Lane:
         for room_id in set(joined) - self._markers.keys():
             self._markers[room_id] = await self._state(room_id, MARKER) or {}
         return {r: self._markers[r] for r in joined if self._markers[r].get("owner") == owner}
+
+    async def read_up_to(self, room_id: str, event_id: str) -> None:
+        """Wait until the bot's read marker is at an event. Polled: it comes with no sync of ours."""
+        where = ("user", self.bot.user_id, "rooms", room_id, "account_data", "m.fully_read")
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                with contextlib.suppress(MatrixError):
+                    if (await self.api.call("GET", *where))["event_id"] == event_id:
+                        return
+                await asyncio.sleep(POLL)
 
     async def _state(self, room_id: str, kind: str, key: str = "") -> dict[str, Any] | None:
         try:

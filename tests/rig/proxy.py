@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeAlias, assert_never
@@ -24,6 +25,7 @@ from aiohttp import web
 from yarl import URL
 
 TIMEOUT = 60.0
+_OF_BODY = {"content-length", "content-encoding"}
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "host"}
 
 
@@ -79,7 +81,16 @@ class Hold:
     answered: bool = False
 
 
-Action: TypeAlias = Refuse | DropResponse | Status | TooMany | Truncate | Garbage | Delay | Hold
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Forward; answer with what this makes of the body."""
+
+    change: Callable[[bytes], bytes]
+
+
+Action: TypeAlias = (
+    Refuse | DropResponse | Status | TooMany | Truncate | Garbage | Delay | Hold | Rewrite
+)
 
 
 @dataclass(slots=True)
@@ -343,6 +354,11 @@ class FaultProxy:
                 await rule.complete()
                 await rule.released()
                 return web.Response(status=upstream.status, body=answer, headers=_headers(upstream))
+            case Rewrite(change):
+                upstream, answer = await self._ask(incoming, body)
+                await rule.complete()
+                headers = {k: v for k, v in _headers(upstream).items() if k.lower() not in _OF_BODY}
+                return web.Response(status=upstream.status, body=change(answer), headers=headers)
             case _ as never:
                 assert_never(never)
 

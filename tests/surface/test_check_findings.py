@@ -14,9 +14,10 @@ import pytest
 from rich.console import Console
 
 from config import load_settings
-from store import Put, TinyStore
+from store import TinyStore
 from surface.check import check
 from surface.homeserver import Homeserver
+from surface.inbox import InboxRow, encode_row
 from surface.login import log_in_again
 from surface.matrix import session as sessions
 from tests.rig.bot import Bot
@@ -108,8 +109,7 @@ def test_a_directory_without_permission(here: Installation) -> None:
 async def test_a_store_is_read_and_left_alone(here: Installation) -> None:
     file = here.state_dir / "lambda_matrix.db"
     store = TinyStore.open(file)
-    body = {"v": 1, "room_id": "!r", "order": "0", "kind": "event", "content": "{}"}
-    await store.save([Put("inbox", "$e", body, 0)])
+    await store.save([encode_row(InboxRow("$e", "!r", "0", "event", {}))])
     # While it is open, and thus locked, nobody looks into it.
     well, found = await _checked(here)
     assert not well
@@ -121,8 +121,7 @@ async def test_a_store_is_read_and_left_alone(here: Installation) -> None:
 async def test_what_a_killed_bot_left_is_read_too(here: Installation, tmp_path: Path) -> None:
     file = tmp_path / "other" / "lambda_matrix.db"
     store = TinyStore.open(file)
-    body = {"v": 1, "room_id": "!r", "order": "0", "kind": "event", "content": "{}"}
-    await store.save([Put("inbox", "$e", body, 0)])
+    await store.save([encode_row(InboxRow("$e", "!r", "0", "event", {}))])
     # As SIGKILL leaves it: the document is in the -wal file only.
     here.state_dir.mkdir()
     for name in (file.name, f"{file.name}-wal"):

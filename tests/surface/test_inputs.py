@@ -91,7 +91,12 @@ def test_own_messages_are_no_input() -> None:
 
 
 def test_what_cannot_be_decrypted_is_ciphertext() -> None:
-    assert read("!r", event("m.room.encrypted", {}), ME) == Ciphertext("$e", "!r", "@a:hs")
+    sealed = event("m.room.encrypted", {"ciphertext": "x"})
+    assert read("!r", sealed, ME) == Ciphertext("$e", "!r", "@a:hs")
+
+
+def test_what_was_redacted_before_it_was_read_is_nothing() -> None:
+    assert read("!r", event("m.room.encrypted", {}), ME) is None
 
 
 def test_membership_and_name_are_read() -> None:

@@ -32,7 +32,7 @@ from surface.clock import SystemClock
 from surface.commands.said import Facts
 from surface.failpoints import Failpoints
 from surface.house import House
-from surface.ingest import InboxRow, encode_row, position
+from surface.inbox import InboxRow, encode_row, position
 from surface.inputs import Input, Invite, Marked, Membership, Message
 from surface.ledger import Ledger
 from surface.memory import Memory, Progress

@@ -58,7 +58,7 @@ GAPS: dict[str, str | int] = {
     "usage": "!rename NAME",
     "was": "bound",
 }
-COUNTED = frozenset({"n", "turns", "most", "again"})
+COUNTED = frozenset({"n", "turns", "most", "again", "commands"})
 """Gaps that hold a number."""
 NUMBERS = (0, 1, 2, 5, 21)
 
