@@ -4,6 +4,7 @@ import pytest
 
 from tests.rig.fixtures import (
     bot,
+    bytecode,
     crypto_person,
     fast_root,
     homeserver,
@@ -19,6 +20,7 @@ from tests.rig.fixtures import (
 
 __all__ = [
     "bot",
+    "bytecode",
     "crypto_person",
     "fast_root",
     "homeserver",

@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fluent.runtime import FluentBundle, FluentResource
-from fluent.runtime.types import FluentNone, FluentNumber, fluent_number
+if TYPE_CHECKING:
+    from fluent.runtime import FluentBundle
+    from fluent.runtime.types import FluentNone, FluentNumber
 
 LOCALES = ("en", "ru")
 FOLDER = Path(__file__).parent
@@ -30,6 +32,8 @@ class Markdown(str):
 
 @cache
 def _bundle(locale: str) -> FluentBundle:
+    from fluent.runtime import FluentBundle, FluentResource  # noqa: PLC0415 — slow to import
+
     bundle = FluentBundle([locale], use_isolating=False)
     bundle.add_resource(FluentResource((FOLDER / f"{locale}.ftl").read_text(encoding="utf-8")))
     return bundle
@@ -46,6 +50,8 @@ def say(locale: str, key: str, params: Mapping[str, str | int] | None = None) ->
     Raises:
         KeyError: no such entry, or a gap that nothing fills.
     """
+    from fluent.runtime.types import fluent_number  # noqa: PLC0415
+
     bundle = _bundle(locale if locale in LOCALES else "en")
     message = bundle.get_message(key)
     if message.value is None:

@@ -64,13 +64,20 @@ class Meter:
         Args:
             at: who waits for it; oneself by default.
         """
+        started = time.perf_counter()
+        came = await self.say(room_id, answerer, at=at)
+        async with asyncio.timeout(60):
+            return (await came - started) * 1000
+
+    async def say(
+        self, room_id: str, answerer: str, *, at: Meter | None = None
+    ) -> asyncio.Future[float]:
+        """Send a message; when its text comes back from `answerer`, by `time.perf_counter`."""
         text = f"round {next(self._texts)} of {self.user_id}"
         came = (at or self).expect(room_id, answerer, text)
         where = f"/rooms/{quote(room_id)}/send/m.room.message/{quote(text)}"
-        started = time.perf_counter()
         await self._call("PUT", where, json={"msgtype": "m.text", "body": text})
-        async with asyncio.timeout(60):
-            return (await came - started) * 1000
+        return came
 
     def expect(self, room_id: str, sender: str, text: str) -> asyncio.Future[float]:
         """When a message comes."""

@@ -152,7 +152,8 @@ def _figures(values: list[float]) -> dict[str, float]:
     return {"p50": round(statistics.median(ordered), 1), "p95": round(p95, 1), "n": len(ordered)}
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
     return {
         "cpus": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
@@ -180,16 +181,16 @@ def run() -> int:
     parser.add_argument("--rounds", type=int, default=200, help="sequential round trips (200)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    machine = _machine()
+    about = machine()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         figures = asyncio.run(main(options.rounds, progress))
     ratio = figures["sequential"]["this bot"]["p50"] / figures["sequential"]["minimal"]["p50"]
     if options.json:
-        print(json.dumps({"machine": machine, "ratio": round(ratio, 3), **figures}, indent=1))
+        print(json.dumps({"machine": about, "ratio": round(ratio, 3), **figures}, indent=1))
     else:
         out = Console()
         out.print(_table(figures))
-        out.print(", ".join(f"{key} {value}" for key, value in machine.items()))
+        out.print(", ".join(f"{key} {value}" for key, value in about.items()))
         verdict = "reached" if ratio <= GOAL else "missed"
         out.print(f"Goal: p50 at most {GOAL:.2f} × the minimal bot's; {verdict}: {ratio:.2f}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import Any
 
 import pytest
 
@@ -13,16 +14,8 @@ from tests.rig.bot import PROJECT
 
 @pytest.mark.synapse
 @pytest.mark.slow
-async def test_the_bench_runs() -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.roundtrip", "--rounds", "3", "--json"),
-        cwd=PROJECT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, complaints = await process.communicate()
-    assert process.returncode == 0, complaints.decode()
-    figures = json.loads(out)
+async def test_the_round_trip_bench_runs() -> None:
+    figures = await _figures("tests.bench.roundtrip", "--rounds", "3")
     for name in ("floor", "minimal", "this bot"):
         assert 0 < figures["sequential"][name]["p50"] <= figures["sequential"][name]["p95"]
         assert figures["sequential"][name]["n"] == 3
@@ -30,3 +23,28 @@ async def test_the_bench_runs() -> None:
         assert figures["at once"][name]["n"] == 20
         assert figures["at once"][name]["per_second"] > 0
     assert figures["ratio"] > 0
+
+
+@pytest.mark.synapse
+@pytest.mark.slow
+async def test_the_restart_bench_runs() -> None:
+    figures = await _figures("tests.bench.restart", "--rooms", "5,7", "--runs", "1")
+    assert [its["rooms"] for its in figures["starts"]] == [5, 7]
+    for its in figures["starts"]:
+        for kind in ("delta", "full"):
+            assert its[f"{kind} own"] > 0 and its[f"{kind} bare"] > 0 and its[kind] > 0
+            assert its[f"{kind} peak"] > 10
+    assert [its["rooms"] for its in figures["plans"]] == [1_000, 10_000, 100_000]
+
+
+async def _figures(*words: str) -> Any:
+    """What a bench prints as JSON."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *words, "--json"),
+        cwd=PROJECT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, complaints = await process.communicate()
+    assert process.returncode == 0, complaints.decode()
+    return json.loads(out)

@@ -19,12 +19,19 @@ import pytest
 from surface.homeserver import Homeserver
 from tests.rig import node
 from tests.rig.bot import Bot
+from tests.rig.bytecode import keep_bytecode
 from tests.rig.crypto_person import CryptoPerson
 from tests.rig.person import Person
 from tests.rig.proxy import FaultProxy
 
 Make = Callable[..., Awaitable[Any]]
 MakeHomeserver = Callable[..., Homeserver]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The processes that tests start, and those of all workers, share their bytecode."""
+    keep_bytecode(tmp_path_factory.getbasetemp().parent / "bytecode")
 
 
 @pytest.fixture(scope="session")
