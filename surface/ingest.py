@@ -70,7 +70,8 @@ class Ingest:
         self._seen: set[str] = set()
         self._late = True
         self._said: set[str] = set()
-        """Transaction ids of our own messages, read while there is no token."""
+        """Transaction ids of our own messages, read after a start without a token."""
+        self._token_lost = False
         self._filling: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> str | None:
@@ -85,7 +86,7 @@ class Ingest:
 
     def go_live(self) -> None:
         """From now on what comes is heard as it is said."""
-        self._late = False
+        self._late = self._token_lost = False
         self._said.clear()
 
     async def keep(self, raw: dict[str, Any], since: str | None) -> None:
@@ -107,7 +108,8 @@ class Ingest:
         for room_id, _ in _objects(rooms.get("leave")):
             key = f"removed/{room_id}/{since}"
             rows.append(InboxRow(key, room_id, place, "removed", None, self._late))
-        if since is None:
+        self._token_lost = self._token_lost or since is None
+        if self._token_lost:
             self._said.update(transaction for transaction, _ in echoes)
         rows = self._new(rows)
         for transaction, event_id in echoes:
@@ -258,7 +260,7 @@ class Ingest:
                     return rows
                 if event.get("sender") == self._me and "state_key" not in event:
                     for transaction, event_id in _own(event):
-                        if gap.after is not None:
+                        if self._token_lost or gap.after is not None:
                             self._said.add(transaction)
                         await self._echo(transaction, event_id)
                 elif interesting(event, self._me):

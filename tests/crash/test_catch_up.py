@@ -17,7 +17,7 @@ import pytest
 from tests.crash.people import ask, new_chat, notices, onboarded, words
 from tests.rig.api import MatrixApi, MatrixError
 from tests.rig.bot import Bot
-from tests.rig.fixtures import Make
+from tests.rig.fixtures import Make, MakeHomeserver
 from tests.rig.person import Person
 from tests.rig.proxy import FaultProxy, Refuse, Rewrite
 
@@ -298,6 +298,31 @@ async def test_without_a_token_no_answer_is_given_twice(
     await alice.answer_to(chat, missed, saying="four")
     assert await words(bot, alice, chat) == ["one", "two", "three", "four"]
     assert await notices(bot, alice, chat) == before
+
+
+async def test_a_first_sync_out_of_the_homeservers_cache(
+    make_homeserver: MakeHomeserver, make_bot: Make, person: Make
+) -> None:
+    """As homeservers come: its position is minutes old, and what was handled since comes once more."""
+    async with make_homeserver(sync_cache=True) as server:
+        bot, alice = await make_bot(on=server), await person("alice", on=server)
+        _, chat = await onboarded(bot, alice)
+        for texts in (["one", "!help rename"], ["two"]):
+            for text in texts:
+                await ask(alice, chat, text, text.removeprefix("!help "))
+            await bot.stop()
+            lose_token(bot)
+            await bot.start()
+        before = await notices(bot, alice, chat)
+        await bot.stop()
+        missed = await alice.send(chat, "three")
+        lose_token(bot)
+        await bot.start()
+        await alice.answer_to(chat, missed, saying="three")
+        await ask(alice, chat, "four", "four")
+        assert await words(bot, alice, chat) == ["one", "two", "three", "four"]
+        assert await notices(bot, alice, chat) == before
+        await bot.stop()
 
 
 def lose_token(bot: Bot) -> None:
