@@ -120,11 +120,7 @@ class App:
         self.sync.since = await self.ingest.start()
         await self.actors.start()
         # What happened meanwhile comes first: our own echoes settle what need not be sent again.
-        token_lost = self.sync.since is None
         await self.sync.once()
-        if token_lost:
-            # Homeservers cache a first sync: what they left out comes with one more.
-            await self.sync.once()
         await self.ingest.fill_stored_gaps()
         await self.catch_up.settle()
         self.ingest.go_live()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -128,6 +129,13 @@ class SyncLoop:
 
 
 def _filter(since: str | None) -> dict[str, Any]:
+    """What a sync is to bring.
+
+    Synapse keeps responses for two minutes, by token and filter: a second start without a token would get
+    what the first one got, and after it every response since, one by one. A filter of its own, with a type
+    that nobody uses, gets what is true now.
+    """
     if since:
         return FILTER
-    return {**FILTER, "room": {**FILTER["room"], "account_data": {"types": FIRST_ACCOUNT_DATA}}}
+    types = [*FIRST_ACCOUNT_DATA, f"lambda.surface.{secrets.token_hex(8)}"]
+    return {**FILTER, "room": {**FILTER["room"], "account_data": {"types": types}}}

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from surface.failpoints import TRACE
 from tests.crash.people import ask, new_chat, notices, onboarded, words
 from tests.rig.api import MatrixApi, MatrixError
 from tests.rig.bot import Bot
@@ -282,8 +283,10 @@ async def test_without_a_token_what_stands_after_the_marker_is_answered(
 async def test_without_a_token_no_answer_is_given_twice(
     make_bot: Make, person: Make, proxy: FaultProxy
 ) -> None:
-    """The marker had not been moved yet, but the answers are there."""
-    bot, alice = await make_bot(url=proxy.url), await person("alice")
+    """The marker had not been moved yet, but the answers are there: nobody is asked again."""
+    bot, alice = await make_bot(url=proxy.url, start=False), await person("alice")
+    traced(bot)
+    await bot.start()
     _, chat = await onboarded(bot, alice)
     await ask(alice, chat, "one", "one")
     await until_marked(bot, chat)
@@ -298,14 +301,19 @@ async def test_without_a_token_no_answer_is_given_twice(
     await alice.answer_to(chat, missed, saying="four")
     assert await words(bot, alice, chat) == ["one", "two", "three", "four"]
     assert await notices(bot, alice, chat) == before
+    # The homeserver would take a second answer for the first one, sent again; the agent would not.
+    assert asked(bot) == 4
 
 
-async def test_a_first_sync_out_of_the_homeservers_cache(
+async def test_a_first_sync_does_not_come_out_of_the_homeservers_cache(
     make_homeserver: MakeHomeserver, make_bot: Make, person: Make
 ) -> None:
-    """As homeservers come: its position is minutes old, and what was handled since comes once more."""
+    """As homeservers come: it would be minutes old, and what was handled since would come once more."""
     async with make_homeserver(sync_cache=True) as server:
-        bot, alice = await make_bot(on=server), await person("alice", on=server)
+        bot = await make_bot(on=server, start=False)
+        alice = await person("alice", on=server)
+        traced(bot)
+        await bot.start()
         _, chat = await onboarded(bot, alice)
         for texts in (["one", "!help rename"], ["two"]):
             for text in texts:
@@ -322,6 +330,7 @@ async def test_a_first_sync_out_of_the_homeservers_cache(
         await ask(alice, chat, "four", "four")
         assert await words(bot, alice, chat) == ["one", "two", "three", "four"]
         assert await notices(bot, alice, chat) == before
+        assert asked(bot) == 4
         await bot.stop()
 
 
@@ -330,6 +339,17 @@ def lose_token(bot: Bot) -> None:
     with closing(sqlite3.connect(bot.state_dir / "lambda_matrix.db")) as db, db:
         gone = db.execute("delete from documents where tbl = 'meta' and key = 'next_batch'")
         assert gone.rowcount == 1
+
+
+def traced(bot: Bot) -> None:
+    """Write down what the bot does, from its next start on; see `asked`."""
+    bot.root.mkdir(parents=True, exist_ok=True)
+    bot.env[TRACE] = str(bot.root / "trace")
+
+
+def asked(bot: Bot) -> int:
+    """How often an agent was asked, over all starts."""
+    return (bot.root / "trace").read_text().split().count("platform.asked")
 
 
 async def read_marker(bot: Bot, room_id: str) -> str | None:
