@@ -22,6 +22,7 @@ from store.store import (
     DocumentError,
     Put,
     Saved,
+    SequenceSpent,
     Stored,
     Table,
     Write,
@@ -91,6 +92,7 @@ def decide(changes: tuple[Write, ...], read: Read, rules: Rules) -> Batch:
 
     Raises:
         Conflict: a document has moved.
+        SequenceSpent: an id would be beyond the reserved end of its sequence.
         DocumentError: a body must not be written, or what it would replace cannot be read.
     """
 
@@ -124,8 +126,9 @@ def decide(changes: tuple[Write, ...], read: Read, rules: Rules) -> Batch:
         old = olds.setdefault(at, readable(*at))
         body = bodies.get(at) or ({"v": 1} if old is None else old.body)
         bodies[at] = {**body, "value": last}
+    least = {(w.table, w.key): w.least_rev for w in changes if isinstance(w, Put)}
     puts = {
-        at: Stored(rev=1 if (old := olds[at]) is None else old.rev + 1, body=body)
+        at: Stored(max(1 if (old := olds[at]) is None else old.rev + 1, least.get(at, 0)), body)
         for at, body in bodies.items()
         if body is not None
     }
@@ -236,9 +239,20 @@ class _Sequences:
             name = fresh.sequence
             if name not in self.last:
                 self.last[name] = self._start(name)
+            if (reserved := self._reserved(name)) is not None and self.last[name] >= reserved:
+                raise SequenceSpent(name, reserved)
             self.last[name] += 1
             self.issued[fresh] = str(self.last[name])
         return self.issued[fresh]
+
+    def _reserved(self, name: str) -> int | None:
+        """The last id that may be issued, by a write of the same save or by what is stored."""
+        write, stored = self._writes.get(name), self._read("meta", name)
+        body = write.body if isinstance(write, Put) else stored.body if stored else {}
+        reserved = body.get("reserved")
+        if reserved is not None and type(reserved) is not int:
+            raise DocumentError(f"meta/{name}: not a sequence, `reserved` is {reserved!r}")
+        return reserved
 
     def _start(self, name: str) -> int:
         """The last id issued, or what a write of the same save raises it to."""

@@ -30,11 +30,12 @@ VERSIONS: Mapping[Table, int] = {
     "users": 1,
     "rooms": 1,
     "chats": 1,
-    "meta": 1,
+    "meta": 2,
     "inbox": 2,
     "turns": 1,
     "outbox": 2,
     "dirty": 2,
+    "mirrors": 1,
     "echo": 2,
 }
 """The version of each table's documents as this program writes them."""
@@ -47,6 +48,8 @@ MIGRATIONS: Mapping[tuple[Table, int], Migration] = {
     ("outbox", 1): lambda body: {**body, "v": 2},
     ("inbox", 1): lambda body: {**body, "v": 2, "late": False, "sent": None},
     ("dirty", 1): lambda body: {**body, "v": 2, "late": False, "after": None},
+    # Since version 2 a sequence may have a `reserved` end, which version 1 would have passed unseen.
+    ("meta", 1): lambda body: {**body, "v": 2},
 }
 """From (table, old version) to a function that makes a document one version newer."""
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from machines.effects import Fresh
 
 Table: TypeAlias = Literal[
-    "users", "rooms", "chats", "meta", "inbox", "turns", "outbox", "dirty", "echo"
+    "users", "rooms", "chats", "meta", "inbox", "turns", "outbox", "dirty", "mirrors", "echo"
 ]
 Body: TypeAlias = Mapping[str, Any]
 
@@ -39,12 +39,14 @@ class Put:
 
     Args:
         expect: the revision the writer has read; 0: the key must be free; None: whatever is there.
+        least_rev: the new revision is at least this; for a document that was lost with its revisions.
     """
 
     table: Table
     key: str
     body: Body
     expect: int | None
+    least_rev: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,17 @@ class Conflict(Exception):
         super().__init__(", ".join(f"{table}/{key}" for table, key in moved))
 
 
+class SequenceSpent(Exception):
+    """A sequence has no id left below its reserved end. Nothing was written: reserve more, decide again.
+
+    A sequence whose document has no `reserved` has no such end.
+    """
+
+    def __init__(self, name: str, reserved: int) -> None:
+        self.name, self.reserved = name, reserved
+        super().__init__(f"{name}: every id up to {reserved}, the reserved end, is issued")
+
+
 class Store(Protocol):
     """Documents by table and key, changed by atomic compare-and-set batches."""
 
@@ -112,6 +125,7 @@ class Store(Protocol):
 
         Raises:
             Conflict: an expected revision has moved.
+            SequenceSpent: a `Fresh` needs an id beyond what is reserved.
             DocumentError: a body that must not be written (a transient state, an unknown field).
             StoreError: the disk refused (full, read-only); nothing was written.
         """

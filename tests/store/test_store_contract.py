@@ -12,6 +12,7 @@ from store import (
     DocumentError,
     MemoryStore,
     Put,
+    SequenceSpent,
     Store,
     Stored,
     StoreError,
@@ -31,7 +32,18 @@ async def store(request, tmp_path):
 
 
 async def everything(store: Store):
-    tables = ["users", "rooms", "chats", "meta", "inbox", "turns", "outbox", "dirty", "echo"]
+    tables = [
+        "users",
+        "rooms",
+        "chats",
+        "meta",
+        "inbox",
+        "turns",
+        "outbox",
+        "dirty",
+        "mirrors",
+        "echo",
+    ]
     return {table: await store.scan(table) for table in tables}
 
 
@@ -230,6 +242,29 @@ async def test_a_sequence_never_goes_back(store, write):
         await store.save([write])
     saved = await store.save([Put("rooms", "b", {"id": Fresh("x")}, 0)])
     assert saved.ids == {Fresh("x"): "2"}
+
+
+async def test_no_id_is_issued_beyond_the_reserved_end(store):
+    await store.save([Put("meta", PLATFORM_CHAT_SEQ, {"v": 1, "value": 4, "reserved": 5}, 0)])
+    saved = await store.save([Put("rooms", "a", {"id": Fresh("x")}, 0)])
+    assert saved.ids == {Fresh("x"): "5"}
+    before = await everything(store)
+    with pytest.raises(SequenceSpent):
+        await store.save([Put("rooms", "b", {"id": Fresh("x")}, 0)])
+    assert await everything(store) == before, "all or nothing"
+    more = {"v": 1, "value": 5, "reserved": 6}
+    saved = await store.save(
+        [Put("meta", PLATFORM_CHAT_SEQ, more, 2), Put("rooms", "b", {"id": Fresh("x")}, 0)]
+    )
+    assert saved.ids == {Fresh("x"): "6"}
+    assert (await store.get("meta", PLATFORM_CHAT_SEQ)).body == {**more, "value": 6}
+
+
+async def test_a_lost_document_goes_on_with_a_later_revision(store):
+    saved = await store.save([Put("rooms", "a", {}, 0, least_rev=7)])
+    assert saved.revs == {("rooms", "a"): 7}
+    await store.save([Put("rooms", "a", {}, 7, least_rev=3)])
+    assert (await store.get("rooms", "a")).rev == 8, "it never goes back"
 
 
 # Bodies

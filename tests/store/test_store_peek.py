@@ -9,7 +9,7 @@ import pytest
 from store import Put, StoreError, TinyStore
 from store.peek import peek
 
-BODY = {"v": 1, "value": "t1"}
+BODY = {"v": 2, "value": "t1"}
 
 
 async def test_a_peek_sees_what_an_open_store_has_committed(tmp_path: Path) -> None:

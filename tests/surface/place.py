@@ -196,7 +196,7 @@ async def _seeded(room: str, user: str, locale: str) -> MemoryStore:
     for other, its_state, room_id, label in OTHER_ROOMS:
         puts.append(_room(Room(**vars(other) | {"room_id": room_id, "chat_id": label}), its_state))
     # Ids that the rooms have already were given out before.
-    puts.append(Put("meta", "PLATFORM_CHAT_SEQ", {"v": 1, "value": 100}, 0))
+    puts.append(Put("meta", "PLATFORM_CHAT_SEQ", {"v": 2, "value": 100}, 0))
     await store.save(puts)
     return store
 
