@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import gc
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -28,9 +29,11 @@ from surface.deeds import Deeds
 from surface.house import House
 from surface.inbox import InboxRow
 from surface.ingest import Ingest
+from surface.installation import Sequence
 from surface.ledger import Ledger
 from surface.login import DATABASE, MATRIX_STORE, first_login, login_hint, take_session
 from surface.matrix import session as sessions
+from surface.matrix.account_data import AccountData
 from surface.matrix.api import Api, Lost, MatrixError, TokenDead
 from surface.matrix.courier import Courier
 from surface.matrix.crypto import Crypto
@@ -39,6 +42,7 @@ from surface.matrix.rooms import Rooms
 from surface.matrix.session import Session, SessionError
 from surface.matrix.sync import SyncLoop, backoff
 from surface.memory import Memory
+from surface.mirrors.writer import MirrorWriter
 from surface.outbox import Outbox
 from surface.platform.directory import Directory
 from surface.read_marker import ReadMarkers
@@ -48,6 +52,7 @@ from surface.turn_run import Runner
 from surface.turns import Turns
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 BREATH = 0.05
 """Seconds that quick answers are given to leave before the next sync is asked for."""
@@ -67,6 +72,7 @@ class App:
     outbox: Outbox
     rooms: Rooms
     markers: ReadMarkers
+    mirrors: MirrorWriter
 
     async def run(self) -> None:
         """Catch up, then live until cancelled.
@@ -100,6 +106,7 @@ class App:
         await self.turns.aclose(grace)
         await self.outbox.aclose(grace / 2)
         await self.markers.aclose()
+        await self.mirrors.aclose()
         await self.ingest.keep_token(self.sync.since)
         log.info("bot.stopped", left=len(self.outbox))
 
@@ -115,7 +122,7 @@ class App:
         findings = await reconcile(self.ledger)
         if findings:
             log.info("reconcile.done", found=len(findings))
-        await self._prepare()
+        await _reached(self.rooms.prepare, self.settings)
         await self.outbox.start(self.ledger.world.boot)
         self.sync.since = await self.ingest.start()
         await self.actors.start()
@@ -127,24 +134,26 @@ class App:
         self.outbox.open()
         self.actors.open()
         await self.turns.start()
+        await self.mirrors.start()
 
-    async def _prepare(self) -> None:
-        failures = 0
-        while True:
-            try:
-                await self.rooms.prepare()
-                return
-            except (Lost, MatrixError) as error:
-                failures += 1
-                delay = backoff(failures)
-                log.warning(
-                    "homeserver.not_reached",
-                    homeserver=self.settings.homeserver,
-                    why=str(error),
-                    again_in=round(delay, 1),
-                    hint="waiting for it; check `homeserver` if it should be up",
-                )
-                await asyncio.sleep(delay)
+
+async def _reached(work: Callable[[], Awaitable[T]], settings: Settings) -> T:
+    """Do what needs the homeserver, as soon as it is there."""
+    failures = 0
+    while True:
+        try:
+            return await work()
+        except (Lost, MatrixError) as error:
+            failures += 1
+            delay = backoff(failures)
+            log.warning(
+                "homeserver.not_reached",
+                homeserver=settings.homeserver,
+                why=str(error),
+                again_in=round(delay, 1),
+                hint="waiting for it; check `homeserver` if it should be up",
+            )
+            await asyncio.sleep(delay)
 
 
 @asynccontextmanager
@@ -177,12 +186,15 @@ async def _built(
     client = sessions.open_session(session, settings.state_dir / MATRIX_STORE)
     directory: Directory | None = None
     try:
-        installation = await store.get("meta", "installation_id")
-        assert installation is not None
-        world = World(agents, settings.locale, secrets.token_hex(6), installation.body["value"])
         points, memory = failpoints_.from_environment(), Memory()
-        ledger = Ledger(store, memory, world, points, SystemClock())
         api = Api(client)
+        account = AccountData(api, points, session.user_id)
+        sequence = Sequence(store, account, points)
+        # Before anything is decided: which ids may be issued, and under which name.
+        installation_id = await _reached(sequence.settle, settings)
+        world = World(agents, settings.locale, secrets.token_hex(6), installation_id)
+        ledger = Ledger(store, memory, world, points, SystemClock())
+        ledger.more_ids = sequence.more
         crypto, courier = Crypto(client, api), Courier(api)
         rooms = Rooms(
             api,
@@ -222,13 +234,19 @@ async def _built(
         sync.on_keys = actors.keys_came
         ledger.listen(outbox.on_decided)
         ledger.listen(turns.on_decided)
+        ledger.listen(sequence.on_decided)
+        mirrors = MirrorWriter(ledger, account)
+        ledger.listen(mirrors.on_decided)
         ledger.listen(Timers(ledger, settings.dialog_timeout).on_decided)
         ledger.listen(markers.on_decided)
-        app = App(settings, ledger, sync, ingest, catch_up, actors, turns, outbox, rooms, markers)
+        app = App(
+            settings, ledger, sync, ingest, catch_up, actors, turns, outbox, rooms, markers, mirrors
+        )
         try:
             yield app
         finally:
             await app.stop()
+            await sequence.aclose()
     finally:
         if directory is not None:
             await directory.aclose()
@@ -242,16 +260,21 @@ async def serve(settings: Settings, agents: Registry, stop: asyncio.Event) -> No
         SessionError: it cannot log in, or the homeserver has forgotten it.
         StoreError: the state directory is locked, damaged or not writable.
     """
-    async with running(settings, agents) as app:
-        live = asyncio.create_task(app.run(), name="app")
-        asked = asyncio.create_task(stop.wait(), name="stop")
-        try:
-            await asyncio.wait({live, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if live.done():
-                live.result()
-        except TokenDead:
-            raise SessionError(login_hint(settings)) from None
-        finally:
-            for task in (live, asked):
-                task.cancel()
-            await asyncio.gather(live, asked, return_exceptions=True)
+
+    async def live() -> None:
+        async with running(settings, agents) as app:
+            await app.run()
+
+    living = asyncio.create_task(live(), name="app")
+    asked = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (living, asked):
+            task.cancel()
+        await asyncio.wait({living, asked})
+    try:
+        if not living.cancelled():
+            living.result()
+    except TokenDead:
+        raise SessionError(login_hint(settings)) from None

@@ -55,6 +55,8 @@ from store.store import Delete, Put, Stored, Table, Write
 from surface import keys
 from surface.effects_codec import decode, encode, resolve
 from surface.memory import Memory
+from surface.mirrors.due import encode as encode_due
+from surface.mirrors.due import made_stale
 from surface.texts import Markdown, say
 
 T = TypeVar("T")
@@ -110,6 +112,8 @@ class Outcome:
     """Turns that are over by this decision."""
     accepted: list[Accepted]
     """Turns that are waiting by this decision."""
+    mirrors: list[str] = field(default_factory=list)
+    """Keys of the mirrors that this decision makes stale."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ class World:
 class _Open:
     machine: Chart[Any]
     document: Document[Any]
-    before: str
+    before: dict[str, Any]
+    """The body as it was read; for one that is not there, a blank's."""
 
 
 @dataclass
@@ -154,6 +159,7 @@ class Case:
     _dialogs: dict[str, DialogMachine] = field(default_factory=dict)
     _notes: list[Callable[[Memory], object]] = field(default_factory=list)
     _effects: list[Effect] = field(default_factory=list)
+    _least: dict[tuple[Table, str], int] = field(default_factory=dict)
 
     # Documents
 
@@ -185,7 +191,7 @@ class Case:
             restored = self.memory.machines.take(
                 TurnMachine, document.record, state, live=progress is not None
             )
-            before = str(written("turns", document.record, restored.stored_state))
+            before = written("turns", document.record, restored.stored_state)
             self._open[at] = _Open(restored, document, before)
         machine = self._open[at].machine
         assert isinstance(machine, TurnMachine)
@@ -214,6 +220,10 @@ class Case:
         except KeyError:
             raise NotLoaded(table, prefix, scan=True) from None
         return rows
+
+    def outlive(self, table: Table, key: str, rev: int) -> None:
+        """A document was lost at this revision: the new one goes on after it."""
+        self._least[(table, key)] = rev + 1
 
     def exists(self, table: Table, key: str) -> bool:
         """Say whether there is a document."""
@@ -357,7 +367,7 @@ class Case:
         if at not in self._open:
             document = read(table, key, self._stored(table, key), blank)
             machine = self.memory.machines.take(kind, document.record, document.state)
-            before = str(written(table, document.record, machine.stored_state))
+            before = written(table, document.record, machine.stored_state)
             self._open[at] = _Open(machine, document, before)
         return self._open[at].machine
 
@@ -489,9 +499,11 @@ class Case:
 
     def _write(self, table: Table, key: str, opened: _Open, out: Outcome) -> None:
         machine, document = opened.machine, opened.document
+        old = opened.before if document.rev else None
         if machine.ended:
             out.changes.append(Delete(table, key, document.rev))
             out.ended.append(key)
+            self._mirror(table, key, old, None, out)
             return
         body = written(table, machine.record, machine.stored_state)
         steps = []
@@ -501,11 +513,25 @@ class Case:
                 for old, event, new in machine.path
                 if event != "talk" or old != new
             ]
-        if str(body) == opened.before and all(step["from"] == step["to"] for step in steps):
+        if body == opened.before and all(step["from"] == step["to"] for step in steps):
             return
         if table == "rooms":
             body["history"] = [*document.history, *steps][-HISTORY:]
-        out.changes.append(Put(table, key, body, document.rev))
+        least = self._least.get((table, key), 0)
+        out.changes.append(Put(table, key, body, document.rev, least))
+        self._mirror(table, key, old, body, out)
+
+    def _mirror(
+        self,
+        table: Table,
+        key: str,
+        old: dict[str, Any] | None,
+        new: dict[str, Any] | None,
+        out: Outcome,
+    ) -> None:
+        for due in made_stale(table, key, old, new):
+            out.changes.append(encode_due(due))
+            out.mirrors.append(due.key)
 
 
 def _dies_with_us(effect: Effect) -> bool:

@@ -13,7 +13,17 @@ import os
 import signal
 from pathlib import Path
 
-COMMITS = ("ingest", "catch_up", "input", "turn.placeholder", "turn.final", "settle", "reconcile")
+COMMITS = (
+    "ingest",
+    "catch_up",
+    "input",
+    "turn.placeholder",
+    "turn.final",
+    "settle",
+    "reconcile",
+    "reserve",
+    "mirror",
+)
 """Commits of the store; each has a point `before` and `after`."""
 
 REQUESTS = (
@@ -28,6 +38,8 @@ REQUESTS = (
     "preview",
     "marker",
     "extra",
+    "reserve",
+    "mirror",
 )
 """Requests to the homeserver; `before` is before sending, `after` is the response received and not yet
 looked at: to what lies on disk, a lost response."""

@@ -8,13 +8,22 @@ rows with real ids, rooms with a new turn, turns that are over.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import structlog
 
-from store.store import Conflict, Delete, Saved, Store, Stored, Table, Write
+from store.store import (
+    Conflict,
+    Delete,
+    Saved,
+    SequenceSpent,
+    Store,
+    Stored,
+    Table,
+    Write,
+)
 from surface.case import Accepted, Case, Loaded, NotLoaded, Outcome, Row, Scanned, World, resolved
 from surface.clock import Clock
 from surface.failpoints import Failpoints
@@ -35,6 +44,10 @@ class Decided(Generic[T]):
     rows: list[Row]
     accepted: list[Accepted]
     ended: list[str]
+    issued: Collection[str] = ()
+    """Fresh ids that were given out with it."""
+    mirrors: Collection[str] = ()
+    """Keys of the mirrors that do not fit any more."""
 
 
 Listener = Callable[[Decided[Any]], None]
@@ -55,6 +68,8 @@ class Ledger:
         self._failpoints, self._clock = failpoints, clock
         self._seq = itertools.count(1)
         self._listeners: list[Listener] = []
+        self.more_ids: Callable[[], Awaitable[None]] = _none_reserved
+        """Reserves more ids of the sequence; returns when a decision may be tried again."""
 
     def start_after(self, seq: int) -> None:
         """Number outbox rows from here on; called once, with the highest number found in the store."""
@@ -134,6 +149,10 @@ class Ledger:
                 saved = (
                     await self.save(outcome.changes, point=point) if outcome.changes else Saved()
                 )
+            except SequenceSpent:
+                case.release()
+                await self.more_ids()
+                continue
             except Conflict as conflict:
                 case.release()
                 log.debug("decision.conflict", cause=cause, moved=str(conflict))
@@ -141,7 +160,14 @@ class Ledger:
             case.take_over()
             case.release()
             rows = [resolved(row, saved.ids) for row in outcome.rows]
-            decided = Decided(value, rows, outcome.accepted, outcome.ended)
+            decided = Decided(
+                value,
+                rows,
+                outcome.accepted,
+                outcome.ended,
+                list(saved.ids.values()),
+                outcome.mirrors,
+            )
             for listener in self._listeners:
                 listener(decided)
             return decided
@@ -161,9 +187,14 @@ class Ledger:
         """One commit, between its two failpoints.
 
         Raises:
-            Conflict, StoreError: see `Store.save`.
+            Conflict, SequenceSpent, StoreError: see `Store.save`.
         """
         self._failpoints.hit(f"commit.{point}.before")
         saved = await self.store.save(changes)
         self._failpoints.hit(f"commit.{point}.after")
         return saved
+
+
+async def _none_reserved() -> None:
+    """Where nobody reserves ids, no end is set: there is nothing to wait for."""
+    raise AssertionError("a reserved end without somebody who reserves")
