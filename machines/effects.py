@@ -52,6 +52,14 @@ class JoinRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUpgrade:
+    """Join the room that takes an upgraded one's place, if it lets us in; an invite will, otherwise."""
+
+    room_id: str
+    successor: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveRoom:
     """Decline an invite, or leave a room for good."""
 
@@ -292,6 +300,7 @@ class EndTurns:
 
 Effect: TypeAlias = (
     JoinRoom
+    | FollowUpgrade
     | LeaveRoom
     | CreateRoom
     | InviteUser

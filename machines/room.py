@@ -23,7 +23,10 @@ another. A vanished agent (`observed_agent_missing`) leaves agent and chat on th
 the binding comes back with the agent (`observed_agent_back`).
 
 People and other clients act on rooms too: what the reconciler or /sync *observes* enters as
-`observed_*` events. When an observation and a command compete, the one committed first wins, and
+`observed_*` events. A room that was lost and is there again (`observed_again`) is taken over as its
+mirror tells (`observed_bound`, `observed_home`). When another account of the room is the true one, its newer
+mirror's or, after an upgrade, its successor's, it is `lost` first (`observed_replaced`).
+When an observation and a command compete, the one committed first wins, and
 the other is decided again on the new state: it is either accepted there or refused.
 
 The machine is coupled to UserMachine only through the surface, which sends both their events in one
@@ -105,9 +108,7 @@ class RoomMachine(Chart[Room]):
     greet = unprovisioned.to(home)
     provision = unprovisioned.to(bound, cond="agent_given") | unprovisioned.to(unbound)
 
-    contact = unprovisioned.to.itself(internal=True, on="note_inviter") | lost.to(
-        unprovisioned, on="note_inviter"
-    )
+    contact = unprovisioned.to.itself(internal=True, on="note_inviter")
     take_in = unprovisioned.to(bound, cond="agent_given") | unprovisioned.to(unbound)
 
     # Talk and commands.
@@ -150,18 +151,21 @@ class RoomMachine(Chart[Room]):
     restore = archived.to(bound, cond="has_binding and agent_valid") | archived.to(unbound)
 
     # What the reconciler and /sync see.
-    observed_bound = (
-        unprovisioned.to(bound, on="adopt", cond="agent_given")
-        | unprovisioned.to(unbound, on="adopt")
-        | lost.to(bound, on="adopt", cond="agent_given")
-        | lost.to(unbound, on="adopt")
+    observed_bound = unprovisioned.to(bound, on="adopt", cond="agent_answers") | unprovisioned.to(
+        unbound, on="adopt"
     )
-    observed_home = (
-        unprovisioned.to(home, on="adopt_home")
-        | lost.to(home, on="adopt_home")
-        | home.to.itself(internal=True)
-    )
+    observed_cleared = bound.to(cleared, on="note_previous")
+    observed_again = lost.to(unprovisioned)
+    observed_home = unprovisioned.to(home, on="adopt_home") | home.to.itself(internal=True)
     observed_gone = (
+        unprovisioned.to(lost)
+        | home.to(lost)
+        | unbound.to(lost)
+        | bound.to(lost)
+        | cleared.to(lost)
+        | archived.to(lost)
+    )
+    observed_replaced = (
         unprovisioned.to(lost)
         | home.to(lost)
         | unbound.to(lost)
@@ -174,6 +178,18 @@ class RoomMachine(Chart[Room]):
         unbound.to.itself(internal=True, on="relink")
         | bound.to.itself(internal=True, on="relink")
         | cleared.to.itself(internal=True, on="relink")
+    )
+    observed_space_moved = (
+        unbound.to.itself(internal=True, on="move")
+        | bound.to.itself(internal=True, on="move")
+        | cleared.to.itself(internal=True, on="move")
+        | archived.to.itself(internal=True, on="note_space")
+    )
+    observed_incomplete = (
+        unbound.to.itself(internal=True, on="fill_label")
+        | bound.to.itself(internal=True, on="fill_binding")
+        | cleared.to.itself(internal=True, on="fill_binding")
+        | archived.to.itself(internal=True, on="fill_label")
     )
     observed_owner_joined = (
         unbound.to.itself(internal=True, on="offer_agents")
@@ -225,6 +241,10 @@ class RoomMachine(Chart[Room]):
     def agent_given(self, agent_id: str | None = None) -> bool:
         """The event names an agent."""
         return agent_id is not None
+
+    def agent_answers(self, agent_id: str | None = None, agent_valid: bool = True) -> bool:
+        """The event names an agent, and the registry has it."""
+        return agent_id is not None and agent_valid
 
     def agent_valid(self, agent_valid: bool = True) -> bool:
         """The registry still has the room's agent (the event says so)."""
@@ -455,17 +475,36 @@ class RoomMachine(Chart[Room]):
         name: str,
         agent_id: str | None = None,
         platform_chat_id: str | None = None,
+        others: list[str] | None = None,
+        foreign: bool = False,
+        encrypted: bool = False,
     ) -> None:
         """Take a room over from its marker and mirror; without a mirror the chat is a fresh one."""
         r = self.record
         r.room_type, r.matrix_user_id, r.space_id = "chat", owner, space_id
-        r.chat_id, r.display_name, r.previous_chat_id = chat_id, name, None
+        r.chat_id, r.display_name = chat_id, name
         r.agent_id = agent_id
         r.platform_chat_id = platform_chat_id or (Fresh(r.room_id) if agent_id else None)
+        r.previous_chat_id = r.replaced_chat_id = r.failed_body = None
+        r.others, r.foreign = others or [], foreign
+        r.encrypted = r.encrypted or encrypted
 
-    def adopt_home(self, owner: str) -> None:
+    def note_previous(self, previous_chat_id: str) -> None:
+        """Nothing was said since the context was rotated, when the room was last heard of."""
+        self.record.previous_chat_id = previous_chat_id
+
+    def adopt_home(
+        self,
+        owner: str,
+        name: str | None = None,
+        others: list[str] | None = None,
+        encrypted: bool = False,
+    ) -> None:
         """Take a direct room over as a home room."""
-        self.record.room_type, self.record.matrix_user_id = "home", owner
+        r = self.record
+        r.room_type, r.matrix_user_id = "home", owner
+        r.display_name, r.others = name or r.display_name, others or []
+        r.encrypted = r.encrypted or encrypted
 
     def on_observed_gone(self) -> None:
         """Nobody can be answered here any more."""
@@ -475,9 +514,38 @@ class RoomMachine(Chart[Room]):
 
     def on_observed_archived(self) -> None:
         """A person took the room out of the Space or left it."""
-        self.record.previous_chat_id = None
-        self.want(EndTurns(self.record.room_id))
+        r = self.record
+        r.previous_chat_id = None
+        self.want(EndTurns(r.room_id))
         self._disconnect()
+        if r.space_id:
+            self.want(UnlinkChild(r.space_id, r.room_id))
+
+    def on_observed_replaced(self) -> None:
+        """Turns that wait end here; label and platform chat live on in the successor."""
+        r = self.record
+        r.chat_id = r.agent_id = r.platform_chat_id = r.previous_chat_id = None
+        r.replaced_chat_id = r.failed_body = None
+        self.want(EndTurns(r.room_id))
+
+    def move(self, space_id: str) -> None:
+        """The person has another Space: the room goes with them."""
+        self.note_space(space_id)
+        self.relink()
+
+    def note_space(self, space_id: str) -> None:
+        """The Space in which the room would be."""
+        self.record.space_id = space_id
+
+    def fill_label(self, chat_id: str) -> None:
+        """A chat room has a label."""
+        self.record.chat_id = self.record.chat_id or chat_id
+
+    def fill_binding(self, chat_id: str) -> None:
+        """A bound room has a label and a platform chat."""
+        self.fill_label(chat_id)
+        if self.record.platform_chat_id is None:
+            self.record.platform_chat_id = Fresh(self.record.room_id)
 
     def relink(self) -> None:
         """The link broke though nobody removed it."""

@@ -17,8 +17,8 @@ reaches `ready`, or `choosing` when no valid agent is selected; then the person 
 without an agent bind at that moment. A selected agent that vanishes from the registry leads back to
 `choosing` but stays on the record, so that `observed_agent_back` can restore the choice.
 
-A person who leaves the Space is `departed`: nothing is recreated behind their back, and their next
-message or invite invites them to the same Space again.
+A person who leaves the Space, or declines it, is `departed`: nothing is recreated behind their back,
+and their next message or invite invites them to the same Space again.
 
 The machine is coupled to RoomMachine only through the surface: a created chat room reaches this
 machine as `observed_created` and the room's machine as `provision`, in one decision.
@@ -145,14 +145,19 @@ class UserMachine(Chart[User]):
 
     # What the reconciler and /sync see.
     observed_space = (
-        unprovisioned.to(ready, cond="has_agent", on="adopt_space")
+        unprovisioned.to(departed, cond="is_away", on="adopt_space")
+        | unprovisioned.to(ready, cond="brings_agent", on="adopt_space")
         | unprovisioned.to(choosing, on="adopt_space")
-        | departed.to(ready, cond="has_agent", on="adopt_space")
+        | departed.to.itself(internal=True, cond="is_away", on="adopt_space")
+        | departed.to(ready, cond="brings_agent", on="adopt_space")
         | departed.to(choosing, on="adopt_space")
     )
-    observed_left = ready.to(departed) | choosing.to(departed)
+    observed_left = (
+        provisioning.to(departed, cond="has_space") | ready.to(departed) | choosing.to(departed)
+    )
     observed_space_gone = (
-        ready.to(departed, on="forget_space")
+        provisioning.to(departed, cond="has_space", on="forget_space")
+        | ready.to(departed, on="forget_space")
         | choosing.to(departed, on="forget_space")
         | departed.to.itself(internal=True, on="forget_space")
     )
@@ -164,8 +169,27 @@ class UserMachine(Chart[User]):
         | ready.to.itself(internal=True, on="forget_home")
         | departed.to.itself(internal=True, on="forget_home")
     )
+    observed_home_moved = (
+        provisioning.to.itself(internal=True, on="move_home")
+        | choosing.to.itself(internal=True, on="move_home")
+        | ready.to.itself(internal=True, on="move_home")
+        | departed.to.itself(internal=True, on="move_home")
+    )
+    observed_space_moved = (
+        provisioning.to.itself(internal=True, cond="has_space", on="move_space")
+        | choosing.to.itself(internal=True, on="move_space")
+        | ready.to.itself(internal=True, on="move_space")
+        | departed.to.itself(internal=True, cond="has_space", on="move_space")
+    )
+    observed_space_renamed = (
+        provisioning.to.itself(internal=True, cond="has_space", on="note_space_name")
+        | choosing.to.itself(internal=True, on="note_space_name")
+        | ready.to.itself(internal=True, on="note_space_name")
+        | departed.to.itself(internal=True, cond="has_space", on="note_space_name")
+    )
     observed_counter = (
-        ready.to.itself(internal=True, on="raise_counter")
+        provisioning.to.itself(internal=True, on="raise_counter")
+        | ready.to.itself(internal=True, on="raise_counter")
         | choosing.to.itself(internal=True, on="raise_counter")
         | departed.to.itself(internal=True, on="raise_counter")
     )
@@ -179,6 +203,14 @@ class UserMachine(Chart[User]):
     def has_agent(self, agent_valid: bool = True) -> bool:
         """An agent is selected, and the event does not say that the registry lost it."""
         return self.record.selected_agent_id is not None and agent_valid
+
+    def is_away(self, away: bool = False) -> bool:
+        """The person is not in the Space that was found, or none was."""
+        return away
+
+    def brings_agent(self, selected_agent_id: str | None = None, agent_valid: bool = True) -> bool:
+        """An agent is selected by what was found, and the registry has it."""
+        return selected_agent_id is not None and agent_valid
 
     def nonce_of_space(self, nonce: str) -> bool:
         """The nonce is one of ours, for a Space."""
@@ -295,13 +327,42 @@ class UserMachine(Chart[User]):
         for room in [creation.asked_in] if creation.asked_in else self.record.home_rooms:
             self.want(Notice(room, text, creation.asked_by))
 
-    def adopt_space(self, room_id: str) -> None:
-        """A Space of this person was found in Matrix."""
-        self.record.space_id = room_id
+    def adopt_space(
+        self,
+        *,
+        room_id: str | None,
+        selected_agent_id: str | None = None,
+        space_name: str | None = None,
+        display_name: str | None = None,
+        locale: str | None = None,
+        home_rooms: list[str] | None = None,
+        next_chat_index: int = 1,
+    ) -> None:
+        """What Matrix knows of this person: their Space, and what the mirror in it tells."""
+        r = self.record
+        r.space_id, r.space_name = room_id, space_name or r.space_name
+        r.selected_agent_id = selected_agent_id
+        r.display_name, r.locale = display_name or r.display_name, locale or r.locale
+        for home in home_rooms or []:
+            self._add_home(home)
+        self.raise_counter(next_chat_index)
 
     def forget_space(self) -> None:
         """The Space is gone from Matrix; a next contact makes a new one."""
-        self.record.space_id = None
+        self.record.space_id, self.record.creations = None, {}
+
+    def move_home(self, home_room: str, successor: str) -> None:
+        """A home room was upgraded."""
+        self.forget_home(home_room)
+        self._add_home(successor)
+
+    def move_space(self, room_id: str) -> None:
+        """The Space was upgraded, or another one takes its place."""
+        self.record.space_id = room_id
+
+    def note_space_name(self, name: str) -> None:
+        """Somebody renamed the Space in their client."""
+        self.record.space_name = name
 
     def forget_home(self, home_room: str) -> None:
         """A home room is gone."""

@@ -43,21 +43,31 @@ def examine(path: Path) -> dict[str, int]:
         StoreError: the file is damaged, from a newer version, or cannot be read; says the way out.
     """
     with tempfile.TemporaryDirectory(prefix="surface-check-") as folder:
-        copy = Path(folder) / path.name
-        try:
-            shutil.copyfile(path, copy)
-            wal = path.with_name(f"{path.name}-wal")
-            if wal.exists():
-                shutil.copyfile(wal, copy.with_name(wal.name))
-        except OSError as error:
-            raise StoreError(
-                f"{path}: cannot be read ({error.strerror}). Give the surface's user access to it, and "
-                f"see that {tempfile.gettempdir()} has room for a copy."
-            ) from error
+        copy = copied(path, Path(folder))
         try:
             return asyncio.run(_count(copy))
         except StoreError as error:
             raise StoreError(str(error).replace(str(copy), str(path))) from None
+
+
+def copied(path: Path, folder: Path) -> Path:
+    """A copy of the store in a folder, to open in its place.
+
+    Raises:
+        StoreError: it cannot be read, or there is no room; says the way out.
+    """
+    copy = folder / path.name
+    try:
+        shutil.copyfile(path, copy)
+        wal = path.with_name(f"{path.name}-wal")
+        if wal.exists():
+            shutil.copyfile(wal, copy.with_name(wal.name))
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror}). Give the surface's user access to it, and "
+            f"see that {folder.parent} has room for a copy."
+        ) from error
+    return copy
 
 
 async def _count(path: Path) -> dict[str, int]:

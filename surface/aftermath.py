@@ -12,6 +12,7 @@ from machines.effects import (
     AnswerQuestion,
     CreateRoom,
     Effect,
+    FollowUpgrade,
     JoinRoom,
     LoadContext,
     Notice,
@@ -21,6 +22,7 @@ from machines.effects import (
 )
 from surface import onboarding
 from surface.case import Case
+from surface.upgrades import carry_over
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Result:
     """Whether that room, or the one that was joined, is encrypted."""
     others: tuple[str, ...] = ()
     """Who is in the room that was joined, besides the bot and its inviter."""
+    predecessor: str | None = None
+    """The room whose place that one takes: both say so."""
     display_name: str | None = None
     """What the person calls themselves, when that was asked on the way."""
     refused: str | None = None
@@ -54,7 +58,10 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 others=result.others,
                 encrypted=result.encrypted,
                 display_name=result.display_name,
+                predecessor=result.predecessor,
             )
+        case FollowUpgrade(room_id=old, successor=new) if result.predecessor == old:
+            carry_over(case, old, new, encrypted=result.encrypted)
         case CreateRoom() if result.refused is not None:
             user = case.user(effect.owner)
             # A homeserver may refuse after it has made the room, which /sync has shown us by then.

@@ -46,7 +46,9 @@ from surface.mirrors.writer import MirrorWriter
 from surface.outbox import Outbox
 from surface.platform.directory import Directory
 from surface.read_marker import ReadMarkers
-from surface.reconcile.apply import reconcile
+from surface.reconcile.look import look
+from surface.reconcile.observe import Picture
+from surface.reconcile.run import audit, reconcile
 from surface.timers import Timers
 from surface.turn_run import Runner
 from surface.turns import Turns
@@ -56,6 +58,8 @@ T = TypeVar("T")
 
 BREATH = 0.05
 """Seconds that quick answers are given to leave before the next sync is asked for."""
+AUDIT_AFTER, AUDIT_EVERY = 60.0, 86_400.0
+"""Seconds from the start to the first comparison of all rooms, and from one to the next."""
 
 
 @dataclass
@@ -73,6 +77,10 @@ class App:
     rooms: Rooms
     markers: ReadMarkers
     mirrors: MirrorWriter
+    look: Callable[[], Awaitable[Picture]]
+    """Asks the homeserver what all rooms look like."""
+    full: bool
+    """All rooms come first, whatever the store knows."""
 
     async def run(self) -> None:
         """Catch up, then live until cancelled.
@@ -88,6 +96,7 @@ class App:
         log.info("bot.ready", user=self.settings.user_id, pending=len(self.outbox))
         self.sync.answered = self.answered
         live = asyncio.create_task(self.sync.run(), name="sync")
+        auditing = asyncio.create_task(self._audit(), name="audit")
         failed = asyncio.ensure_future(self.outbox.failed)
         try:
             done, _ = await asyncio.wait({live, failed}, return_when=asyncio.FIRST_COMPLETED)
@@ -95,7 +104,8 @@ class App:
                 task.result()
         finally:
             live.cancel()
-            await asyncio.gather(live, return_exceptions=True)
+            auditing.cancel()
+            await asyncio.gather(live, auditing, return_exceptions=True)
 
     async def stop(self) -> None:
         """Take nothing new, finish or park what runs within the grace, write the token down."""
@@ -119,12 +129,14 @@ class App:
                 await self.outbox.idle()
 
     async def _catch_up(self) -> None:
-        findings = await reconcile(self.ledger)
-        if findings:
-            log.info("reconcile.done", found=len(findings))
         await _reached(self.rooms.prepare, self.settings)
         await self.outbox.start(self.ledger.world.boot)
         self.sync.since = await self.ingest.start()
+        seen = None
+        if self.full or self.sync.since is None:
+            log.info("reconcile.full", hint="looking at all rooms first")
+            seen = await _reached(self.look, self.settings)
+        await reconcile(self.ledger, seen, me=self.settings.user_id)
         await self.actors.start()
         # What happened meanwhile comes first: our own echoes settle what need not be sent again.
         await self.sync.once()
@@ -135,6 +147,19 @@ class App:
         self.actors.open()
         await self.turns.start()
         await self.mirrors.start()
+
+    async def _audit(self) -> None:
+        """Compare everything, some time after the start and daily: what no event told of is found here."""
+        pause = AUDIT_AFTER
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await audit(self.ledger, self.look, me=self.settings.user_id)
+                pause = AUDIT_EVERY
+            except (Lost, MatrixError) as error:
+                log.warning("audit.put_off", why=str(error))
+            except StoreError as error:
+                log.error("audit.failed", why=str(error))
 
 
 async def _reached(work: Callable[[], Awaitable[T]], settings: Settings) -> T:
@@ -157,8 +182,13 @@ async def _reached(work: Callable[[], Awaitable[T]], settings: Settings) -> T:
 
 
 @asynccontextmanager
-async def running(settings: Settings, agents: Registry) -> AsyncIterator[App]:
+async def running(
+    settings: Settings, agents: Registry, *, full: bool = False
+) -> AsyncIterator[App]:
     """Build the bot on its state directory; takes it down on the way out.
+
+    Args:
+        full: look at all rooms first. A new device does so in any case.
 
     Raises:
         StoreError: the state directory is locked, damaged or not writable.
@@ -173,7 +203,15 @@ async def running(settings: Settings, agents: Registry) -> AsyncIterator[App]:
         raise
     try:
         session = await take_session(settings, fresh)
-        async with _built(settings, agents, store, session) as app:
+        new_device = fresh is not None and fresh.device_id == session.device_id
+        if new_device:
+            log.warning(
+                "session.new_device",
+                device=session.device_id,
+                hint="what was encrypted for an earlier device of the bot stays unreadable to it",
+            )
+        full = full or new_device
+        async with _built(settings, agents, store, session, full=full) as app:
             yield app
     finally:
         await store.aclose()
@@ -181,7 +219,7 @@ async def running(settings: Settings, agents: Registry) -> AsyncIterator[App]:
 
 @asynccontextmanager
 async def _built(
-    settings: Settings, agents: Registry, store: Store, session: Session
+    settings: Settings, agents: Registry, store: Store, session: Session, *, full: bool
 ) -> AsyncIterator[App]:
     client = sessions.open_session(session, settings.state_dir / MATRIX_STORE)
     directory: Directory | None = None
@@ -195,6 +233,7 @@ async def _built(
         world = World(agents, settings.locale, secrets.token_hex(6), installation_id)
         ledger = Ledger(store, memory, world, points, SystemClock())
         ledger.more_ids = sequence.more
+        ledger.raise_ids = lambda value: _reached(lambda: sequence.at_least(value), settings)
         crypto, courier = Crypto(client, api), Courier(api)
         rooms = Rooms(
             api,
@@ -239,8 +278,21 @@ async def _built(
         ledger.listen(mirrors.on_decided)
         ledger.listen(Timers(ledger, settings.dialog_timeout).on_decided)
         ledger.listen(markers.on_decided)
+        ledger.mirrors_due = mirrors.wake
         app = App(
-            settings, ledger, sync, ingest, catch_up, actors, turns, outbox, rooms, markers, mirrors
+            settings,
+            ledger,
+            sync,
+            ingest,
+            catch_up,
+            actors,
+            turns,
+            outbox,
+            rooms,
+            markers,
+            mirrors,
+            lambda: look(api, session.user_id),
+            full,
         )
         try:
             yield app
@@ -253,8 +305,13 @@ async def _built(
         await client.close()  # type: ignore[no-untyped-call]
 
 
-async def serve(settings: Settings, agents: Registry, stop: asyncio.Event) -> None:
+async def serve(
+    settings: Settings, agents: Registry, stop: asyncio.Event, *, full: bool = False
+) -> None:
     """Run the bot until `stop` is set.
+
+    Args:
+        full: look at all rooms before anything else.
 
     Raises:
         SessionError: it cannot log in, or the homeserver has forgotten it.
@@ -262,7 +319,7 @@ async def serve(settings: Settings, agents: Registry, stop: asyncio.Event) -> No
     """
 
     async def live() -> None:
-        async with running(settings, agents) as app:
+        async with running(settings, agents, full=full) as app:
             await app.run()
 
     living = asyncio.create_task(live(), name="app")

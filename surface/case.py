@@ -513,11 +513,15 @@ class Case:
                 for old, event, new in machine.path
                 if event != "talk" or old != new
             ]
-        if body == opened.before and all(step["from"] == step["to"] for step in steps):
+        least = self._least.get((table, key), 0)
+        if (
+            least <= document.rev
+            and body == opened.before
+            and all(step["from"] == step["to"] for step in steps)
+        ):
             return
         if table == "rooms":
             body["history"] = [*document.history, *steps][-HISTORY:]
-        least = self._least.get((table, key), 0)
         out.changes.append(Put(table, key, body, document.rev, least))
         self._mirror(table, key, old, body, out)
 

@@ -46,7 +46,12 @@ class Failure(Exception):
 
 
 @app.command()
-def run(config: ConfigFile = None) -> None:
+def run(
+    config: ConfigFile = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Look at all rooms before anything is answered.")
+    ] = False,
+) -> None:
     """Run the bot until SIGTERM or Ctrl-C.
 
     The first start logs in with the password; after that the session in `state_dir` is used.
@@ -66,9 +71,36 @@ def run(config: ConfigFile = None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(settings, agents, stop)
+        await serve(settings, agents, stop, full=full)
 
     asyncio.run(main())
+
+
+@app.command()
+def reconcile(
+    config: ConfigFile = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done; required.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare all rooms, as `surface run --full` does.")
+    ] = False,
+) -> None:
+    """Say what the next start would mend: in the database, and in Matrix. Changes nothing.
+
+    The bot must be stopped: it mends things by itself, and its database changes while one looks.
+    """
+    if not dry_run:
+        raise Failure(
+            "`surface reconcile` only looks: add --dry-run. The bot mends what it finds at its start; "
+            "`surface run --full` makes it look at all rooms first"
+        )
+    settings = _settings(config)
+    agents = load_agents(settings.agents)
+    from surface.reconcile.preview import preview  # noqa: PLC0415
+
+    preview(settings, agents, out, as_json=as_json, full=full)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from machines.effects import (
     DisconnectChat,
     Effect,
     EndTurns,
+    FollowUpgrade,
     ForgetUser,
     InviteUser,
     JoinRoom,
@@ -101,6 +102,12 @@ class Deeds:
         match row.effect:
             case JoinRoom(room_id, inviter):
                 return await self._join(room_id, inviter)
+            case FollowUpgrade(room_id, successor):
+                await self._rooms.join(successor)
+                return Result(
+                    encrypted=await self._rooms.is_encrypted(successor),
+                    predecessor=await self._rooms.predecessor(successor),
+                )
             case LeaveRoom(room_id):
                 await self._rooms.leave(room_id)
             case CreateRoom() as wanted:
@@ -218,6 +225,7 @@ class Deeds:
         await self._rooms.join(room_id)
         return Result(
             encrypted=await self._rooms.is_encrypted(room_id),
+            predecessor=await self._rooms.predecessor(room_id),
             others=await self._rooms.others(room_id, inviter),
             display_name=await self._rooms.display_name(inviter),
         )

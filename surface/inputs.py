@@ -105,6 +105,22 @@ class Named:
 
 
 @dataclass(frozen=True)
+class Unlinked:
+    """Somebody other than the bot took a room out of a Space."""
+
+    room_id: str
+    space_id: str
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """The room was replaced by another one (spec: `m.room.tombstone`)."""
+
+    room_id: str
+    successor: str
+
+
+@dataclass(frozen=True)
 class Encrypted:
     """The room is encrypted from now on."""
 
@@ -139,6 +155,8 @@ Input: TypeAlias = (
     | Membership
     | Removed
     | Named
+    | Unlinked
+    | Upgraded
     | Encrypted
     | Marked
     | Ciphertext
@@ -153,6 +171,8 @@ INTERESTING = frozenset(
         "m.room.member",
         "m.room.name",
         "m.room.encryption",
+        "m.room.tombstone",
+        "m.space.child",
         MARKER,
     }
 )
@@ -199,6 +219,11 @@ def read(room_id: str, event: dict[str, Any], me: str) -> Input | None:
             return Named(room_id, name[:255]) if isinstance(name, str) and name.strip() else None
         case "m.room.encryption":
             return Encrypted(room_id)
+        case "m.space.child" if "via" not in content and _text(event.get("state_key")):
+            return Unlinked(_text(event.get("state_key")), room_id)
+        case "m.room.tombstone" if event.get("state_key") == "":
+            successor = _text(content.get("replacement_room"))
+            return Upgraded(room_id, successor) if _is_id(successor) and successor else None
         case kind if kind == MARKER and sender == me and event.get("state_key") == "":
             owner, nonce = content.get("owner"), content.get("nonce")
             if isinstance(owner, str) and isinstance(nonce, str):

@@ -14,9 +14,12 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
+from machines.effects import PLATFORM_CHAT_SEQ
+from store.documents import VERSIONS
 from store.store import (
     Conflict,
     Delete,
+    Put,
     Saved,
     SequenceSpent,
     Store,
@@ -70,6 +73,10 @@ class Ledger:
         self._listeners: list[Listener] = []
         self.more_ids: Callable[[], Awaitable[None]] = _none_reserved
         """Reserves more ids of the sequence; returns when a decision may be tried again."""
+        self.raise_ids: Callable[[int], Awaitable[None]] = self._raise_ids
+        """Never issues an id up to this one again."""
+        self.mirrors_due: Callable[[], None] = lambda: None
+        """Called when a mirror was noted as due without a decision."""
 
     def start_after(self, seq: int) -> None:
         """Number outbox rows from here on; called once, with the highest number found in the store."""
@@ -193,6 +200,13 @@ class Ledger:
         saved = await self.store.save(changes)
         self._failpoints.hit(f"commit.{point}.after")
         return saved
+
+    async def _raise_ids(self, value: int) -> None:
+        stored = await self.store.get("meta", PLATFORM_CHAT_SEQ)
+        body = stored.body if stored else {"v": VERSIONS["meta"]}
+        rev = stored.rev if stored else 0
+        raised = {**body, "value": value}
+        await self.save([Put("meta", PLATFORM_CHAT_SEQ, raised, rev)], point="reserve")
 
 
 async def _none_reserved() -> None:

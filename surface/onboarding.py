@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 from config import Access
 from machines import RoomMachine, UserMachine
-from machines.effects import CreateRoom, JoinRoom, LeaveRoom, Text
+from machines.effects import CreateRoom, Fresh, JoinRoom, LeaveRoom, Text
 from store.documents import room_key
 from surface import texts
 from surface.case import Case
 from surface.inputs import Invite
 from surface.render import link
+from surface.upgrades import carry_over
 
 NAME_LIMIT = 100
 """Characters of a person's own name that go into the name of their Space."""
@@ -36,9 +37,17 @@ def joined(
     others: Sequence[str],
     encrypted: bool,
     display_name: str | None,
+    predecessor: str | None = None,
 ) -> None:
     """The bot is in a room it was invited to."""
+    if predecessor and carry_over(case, predecessor, effect.room_id, encrypted=encrypted):
+        return
     room = case.room(effect.room_id)
+    if room.state == "lost":
+        if room.record.room_type == "chat" and room.record.chat_id is not None:
+            found_again(case, room)
+            return
+        room.take("observed_again")
     if encrypted and not room.record.encrypted:
         room.take("observed_encrypted")
     if not effect.direct and others:
@@ -48,12 +57,31 @@ def joined(
         return
     if room.knows("greet"):
         room.take("greet", owner=effect.inviter)
-    elif room.state == "lost":
-        room.take("observed_home", owner=effect.inviter)
     user = case.user(effect.inviter)
     if display_name:
         user.record.display_name = display_name[:NAME_LIMIT]
     meet(case, effect.inviter, home_room=effect.room_id)
+
+
+def found_again(case: Case, room: RoomMachine) -> None:
+    """The bot is back in a chat room that was lost: it is what it was."""
+    r = room.record
+    if r.matrix_user_id is None or r.chat_id is None:
+        return
+    assert not isinstance(r.platform_chat_id, Fresh)
+    room.take("observed_again")
+    room.take(
+        "observed_bound",
+        owner=r.matrix_user_id,
+        space_id=r.space_id,
+        chat_id=r.chat_id,
+        name=r.display_name or r.chat_id,
+        agent_id=r.agent_id,
+        platform_chat_id=r.platform_chat_id,
+        others=r.others,
+        foreign=r.foreign,
+        agent_valid=case.agent(r.agent_id) is not None,
+    )
 
 
 def ask_to_stay(case: Case, room_id: str) -> None:
@@ -64,7 +92,8 @@ def ask_to_stay(case: Case, room_id: str) -> None:
 def stay(case: Case, room: RoomMachine) -> None:
     """The inviter said yes: the room becomes a chat, where it is."""
     owner = room.record.inviter
-    assert owner is not None
+    if owner is None:
+        return  # It means something to us already: the question is out of date.
     user = case.user(owner)
     if not (room.knows("take_in") and user.knows("take_label")):
         case.say(room.record.room_id, "bind-needs-space")

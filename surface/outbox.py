@@ -25,6 +25,7 @@ from machines.effects import (
     CreateRoom,
     DisconnectChat,
     EndTurns,
+    FollowUpgrade,
     ForgetUser,
     InviteUser,
     JoinRoom,
@@ -67,7 +68,7 @@ def lane_of(row: Row) -> str:
             return f"forget:{user}"
         case LinkChild(space_id=space) | UnlinkChild(space_id=space):
             return f"space:{space}"
-        case JoinRoom(room_id=room) | InviteUser(room_id=room):
+        case JoinRoom(room_id=room) | InviteUser(room_id=room) | FollowUpgrade(successor=room):
             return f"room:{room}"
         case (
             Notice(room_id=room)

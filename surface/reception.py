@@ -11,7 +11,7 @@ from typing import assert_never
 
 from config import Limits
 from machines import RoomMachine, UserMachine
-from machines.effects import OfferAgents
+from machines.effects import FollowUpgrade, OfferAgents
 from machines.room import Room
 from surface import limits, onboarding
 from surface.case import Case
@@ -33,7 +33,10 @@ from surface.inputs import (
     Reaction,
     Redaction,
     Removed,
+    Unlinked,
+    Upgraded,
 )
+from surface.upgrades import owner_of_space
 
 WORDS = frozenset({"m.text", "m.emote"})
 FILES = frozenset({"m.image", "m.file", "m.audio", "m.video"})
@@ -60,11 +63,17 @@ def receive(case: Case, event: Input, house: House, facts: Facts) -> None:
         case Membership():
             _membership(case, event)
         case Removed(room_id):
-            _removed(case, room_id)
+            removed(case, room_id)
         case Named(room_id, name):
+            _renamed(case, room_id, name)
+        case Unlinked(room_id, space_id):
             room = case.room(room_id)
-            if room.knows("observed_renamed") and room.record.display_name != name:
-                room.take("observed_renamed", name=name)
+            if room.record.space_id == space_id and room.knows("observed_archived"):
+                room.take("observed_archived")
+        case Upgraded(room_id, successor):
+            known = case.room(room_id).record.matrix_user_id is not None
+            if known or owner_of_space(case, room_id) is not None:
+                case.want(FollowUpgrade(room_id, successor))
         case Encrypted(room_id):
             room = case.room(room_id)
             if not room.record.encrypted:
@@ -222,7 +231,18 @@ def _membership(case: Case, change: Membership) -> None:
             room.take("observed_others", others=others)
 
 
-def _removed(case: Case, room_id: str) -> None:
+def _renamed(case: Case, room_id: str, name: str) -> None:
+    room = case.room(room_id)
+    owner = owner_of_space(case, room_id) if room.state == "unprovisioned" else None
+    if owner is not None:
+        if owner.record.space_name != name and owner.knows("observed_space_renamed"):
+            owner.take("observed_space_renamed", name=name)
+    elif room.knows("observed_renamed") and room.record.display_name != name:
+        room.take("observed_renamed", name=name)
+
+
+def removed(case: Case, room_id: str) -> None:
+    """The bot is not in a room any more, or the room is gone."""
     room = case.room(room_id)
     owner = room.record.matrix_user_id
     if owner is not None and room.state != "lost":
@@ -231,8 +251,6 @@ def _removed(case: Case, room_id: str) -> None:
         if was_home and case.user(owner).knows("observed_home_gone"):
             case.user(owner).take("observed_home_gone", home_room=room_id)
         return
-    for key, stored in case.scan("users", "matrix_user:"):
-        if stored.body["space_id"] == room_id:
-            user = case.user(key.removeprefix("matrix_user:"))
-            if user.knows("observed_space_gone"):
-                user.take("observed_space_gone")
+    user = owner_of_space(case, room_id)
+    if user is not None and user.knows("observed_space_gone"):
+        user.take("observed_space_gone")

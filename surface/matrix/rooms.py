@@ -211,6 +211,16 @@ class Rooms:
                 return None
             raise
 
+    async def predecessor(self, room_id: str) -> str | None:
+        """The room whose place this one takes; only if that one's tombstone names it."""
+        create = await self.state(room_id, "m.room.create") or {}
+        named = create.get("predecessor")
+        old = named.get("room_id") if isinstance(named, dict) else None
+        if not isinstance(old, str):
+            return None
+        tombstone = await self.state(old, "m.room.tombstone") or {}
+        return old if tombstone.get("replacement_room") == room_id else None
+
     async def is_encrypted(self, room_id: str) -> bool:
         """Whether the homeserver has encryption set for the room."""
         return await self.state(room_id, "m.room.encryption") is not None

@@ -47,6 +47,10 @@ class MirrorWriter:
         if decided.mirrors:
             self._due.set()
 
+    def wake(self) -> None:
+        """Something was noted as due without a decision."""
+        self._due.set()
+
     async def aclose(self) -> None:
         """Write what is due, as far as that can be done in a moment."""
         if self._worker is None:

@@ -77,6 +77,8 @@ class Bot:
         self.default = default
         self.settings: dict[str, Any] = {"locale": locale, **(settings or {})}
         self.env = dict(env or {})
+        self.full = False
+        """Whether it looks at all rooms first when it starts."""
         self.returncode: int | None = None
         """How the last process ended; negative: by that signal."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,7 +116,8 @@ class Bot:
         with self._lock:
             self._run_starts_at = len(self._lines)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "surface", "run", "-c", str(config)],
+            [sys.executable, "-P", "-m", "surface", "run", "-c", str(config)]
+            + (["--full"] if self.full else []),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

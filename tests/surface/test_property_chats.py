@@ -37,7 +37,7 @@ from surface.inputs import Input, Invite, Marked, Membership, Message
 from surface.ledger import Ledger
 from surface.memory import Memory, Progress
 from surface.reception import receive
-from surface.reconcile.apply import reconcile
+from surface.reconcile.run import reconcile
 
 ECHO = EchoAgent(id="echo", name="Echo", adapter="echo")
 SHOUT = EchoAgent(id="shout", name="Crier", adapter="echo", style="shout")

@@ -1,0 +1,270 @@
+"""The findings about one room. Pure; a part of `plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from machines.effects import FollowUpgrade, InviteUser, UnlinkChild
+from store.store import Stored
+from surface.mirrors.content import Binding, Unreadable, binding_of, says
+from surface.mirrors.due import due_binding
+from surface.reconcile.observe import Seen
+from surface.reconcile.steps import (
+    AdoptRoom,
+    CarryOver,
+    Complete,
+    Gone,
+    Step,
+    Take,
+    Tell,
+    Want,
+    Write,
+)
+from surface.reconcile.view import View, live
+
+AWAY = ("leave", "ban")
+TALKING = ("unbound", "bound", "cleared")
+"""The states of a chat room that is in its Space."""
+
+
+def judge_room(view: View, room_id: str) -> Iterator[Step]:
+    """What is to be done about a room that is stored, or seen, or both."""
+    assert view.seen is not None
+    stored, seen = view.documents.rooms.get(room_id), view.seen.rooms.get(room_id)
+    if seen is None:
+        if stored is not None and stored.body["state"] != "lost":
+            if room_id not in view.joining:
+                view.changed.add(room_id)
+                yield Gone(room_id)
+        return
+    if seen.odd_marker is not None:
+        yield Tell("forged marker", room_id, seen.odd_marker)
+    if seen.space or room_id in view.retired | view.leaving | view.joining:
+        return
+    read = view.read_binding(seen)
+    if isinstance(read, Unreadable):
+        yield Tell("unreadable binding", room_id, read.why)
+    binding = view.binding(seen)
+    if stored is None or _means_nothing(stored):
+        yield from _new(view, stored, seen, binding)
+    elif seen.successor is not None:
+        yield from _upgraded(view, stored, seen)
+    elif stored.body["state"] == "lost":
+        yield from _found_again(view, stored, seen)
+    elif binding is not None and binding.rev > stored.rev:
+        yield _adopt(view, seen, binding, stale=True)
+    elif live(stored.body["state"]):
+        steps = list(_known(view, stored, seen))
+        yield from steps
+        due = due_binding(room_id)
+        if not isinstance(read, Unreadable) and due.key not in view.documents.mirrors:
+            fits = says(seen.binding or {}, binding_of(stored.body))
+            if not fits and not any(isinstance(step, Take) for step in steps):
+                yield Write(due)
+
+
+def _means_nothing(stored: Stored) -> bool:
+    return bool(stored.body["state"] == "unprovisioned" and not stored.body["inviter"])
+
+
+def _new(view: View, stored: Stored | None, seen: Seen, binding: Binding | None) -> Iterator[Step]:
+    """A room without a document: ours by a creation, a mirror or a marker, or nothing to us."""
+    marker = seen.marker
+    if marker is not None:
+        user = view.documents.users.get(marker.owner)
+        creations = user.body["creations"] if user else {}
+        if marker.nonce in creations:
+            view.changed.add(seen.room_id)
+            yield Complete(marker.owner, marker.nonce, seen.room_id, seen.encrypted)
+            return
+    if seen.predecessor is not None and view.seen is not None:
+        old = view.seen.rooms.get(seen.predecessor)
+        known = view.documents.rooms.get(seen.predecessor)
+        if old and known and old.successor == seen.room_id and live(known.body["state"]):
+            return  # The old room's finding carries the binding over.
+    if binding is not None:
+        yield _adopt(view, seen, binding, stale=False)
+    elif marker is not None and marker.kind == "chat":
+        selected = view.selected.get(marker.owner)
+        plain = Binding(
+            rev=0,
+            state="bound" if selected else "unbound",
+            room_type="chat",
+            matrix_user_id=marker.owner,
+            chat_id=marker.chat_id,
+            agent_id=selected,
+        )
+        yield _adopt(view, seen, plain, stale=False)
+    elif seen.ours and not seen.space and stored is None:
+        yield Tell("no marker", seen.room_id, "made by the bot, and not finished")
+
+
+def _upgraded(view: View, stored: Stored, seen: Seen) -> Iterator[Step]:
+    assert view.seen is not None and seen.successor is not None
+    if not live(stored.body["state"]):
+        return
+    new = view.seen.rooms.get(seen.successor)
+    view.changed.add(seen.room_id)
+    known = view.documents.rooms.get(seen.successor)
+    if new is not None and new.predecessor == seen.room_id:
+        if known is None or not live(known.body["state"]):
+            view.changed.add(new.room_id)
+            yield CarryOver(seen.room_id, new.room_id, new.encrypted)
+        return
+    yield from follow(view, seen, new)
+
+
+def _found_again(view: View, stored: Stored, seen: Seen) -> Iterator[Step]:
+    """The bot is back in a room that was lost: it is what it was."""
+    body = stored.body
+    if body["matrix_user_id"] is None or (body["room_type"] == "chat") != bool(body["chat_id"]):
+        return
+    fields = {name: body[name] for name in _SAME}
+    state = "home" if body["room_type"] == "home" else "bound"
+    whole = {**fields, "rev": stored.rev, "state": state}
+    yield _adopt(view, seen, Binding(**whole), stale=False)
+
+
+_SAME = (
+    "room_type",
+    "matrix_user_id",
+    "space_id",
+    "chat_id",
+    "display_name",
+    "agent_id",
+    "platform_chat_id",
+    "foreign",
+    "encrypted",
+)
+
+
+def _adopt(view: View, seen: Seen, found: Binding, *, stale: bool) -> AdoptRoom:
+    """Take a room over as it was, and as people have left it since."""
+    view.changed.add(seen.room_id)
+    owner, rev = found.matrix_user_id, found.rev
+    others = [user for user in seen.joined() if user != owner]
+    if found.state == "unprovisioned":
+        others = [user for user in others if user != found.inviter]
+        asked = {"inviter": found.inviter, "others": others}
+        return AdoptRoom(seen.room_id, "contact", asked, rev=rev, stale=stale)
+    assert owner is not None
+    name = seen.name or found.display_name
+    encrypted = seen.encrypted or found.encrypted
+    if found.state == "home":
+        home = {"owner": owner, "name": name, "others": others, "encrypted": encrypted}
+        return AdoptRoom(seen.room_id, "observed_home", home, rev=rev, stale=stale)
+    label = view.label_of(owner).give(seen.room_id, found.chat_id)
+    space_id = None if found.foreign else view.space_of.get(owner) or found.space_id
+    body = {"space_id": space_id, "foreign": found.foreign, "matrix_user_id": owner}
+    out, broken = _link(view, seen, body)
+    was = "archived" if out and found.state in TALKING else found.state
+    details: dict[str, Any] = {
+        "owner": owner,
+        "space_id": space_id,
+        "chat_id": label,
+        "name": name or label,
+        "agent_id": found.agent_id,
+        "platform_chat_id": found.platform_chat_id,
+        "others": others,
+        "foreign": found.foreign,
+        "encrypted": encrypted,
+        "agent_valid": found.agent_id in view.agents.ids,
+    }
+    stays = was in TALKING
+    relink = stays and broken and not found.foreign and _may_link(view, space_id)
+    missing = stays and owner not in seen.members and (seen.room_id, owner) not in view.inviting
+    invite = owner if missing else None
+    return AdoptRoom(
+        seen.room_id,
+        "observed_bound",
+        details,
+        was,
+        found.previous_chat_id,
+        rev,
+        stale,
+        relink,
+        invite,
+    )
+
+
+def _known(view: View, stored: Stored, seen: Seen) -> Iterator[Step]:
+    """A stored room that the bot is in: what people did to it, and what broke."""
+    body, room_id = stored.body, seen.room_id
+    owner, state = body["matrix_user_id"], body["state"]
+    if seen.encrypted and not body["encrypted"]:
+        yield Take("room", room_id, "observed_encrypted")
+    if seen.name is not None and seen.name != body["display_name"]:
+        if room_id not in view.renaming:
+            yield Take("room", room_id, "observed_renamed", {"name": seen.name})
+    others = [user for user in seen.joined() if user != owner]
+    if set(others) != set(body["others"]):
+        yield Take("room", room_id, "observed_others", {"others": others})
+    if state == "home" or owner is None:
+        return
+    if body["chat_id"] is None or (state in ("bound", "cleared") and not body["platform_chat_id"]):
+        label = view.label_of(owner).give(room_id, body["chat_id"])
+        yield Take("room", room_id, "observed_incomplete", {"chat_id": label})
+    yield from _place(view, body, seen)
+
+
+def _place(view: View, body: Mapping[str, Any], seen: Seen) -> Iterator[Step]:
+    """Whether a chat room is where it belongs: in the person's Space, with them in it."""
+    room_id, owner, state = seen.room_id, body["matrix_user_id"], body["state"]
+    out, broken = _link(view, seen, body)
+    space_id = view.space_of.get(owner)
+    if state in TALKING and out:
+        view.changed.add(room_id)
+        yield Take("room", room_id, "observed_archived")
+        return
+    if state in TALKING and owner not in seen.members and (room_id, owner) not in view.inviting:
+        yield Want(InviteUser(room_id, owner), "owner was never invited")
+    if body["foreign"] or space_id is None or view.seen is None:
+        return
+    if body["space_id"] != space_id:
+        yield Take("room", room_id, "observed_space_moved", {"space_id": space_id})
+        return
+    space = view.seen.rooms.get(space_id)
+    if space is None or (space_id, room_id) in view.linking:
+        return
+    link = space.children.get(room_id)
+    left_over = state == "archived" and link is not None and link[0] == "linked"
+    if (state in TALKING and broken) or (left_over and view.documents.me == link_author(link)):
+        if not space.may_link:
+            yield Tell("no power to link", f"{space_id} {room_id}", "the bot has not the power")
+        elif left_over:
+            yield Want(UnlinkChild(space_id, room_id), "archived, and still linked")
+        else:
+            yield Take("room", room_id, "observed_unlinked")
+
+
+def link_author(link: tuple[str, str] | None) -> str | None:
+    """Who wrote a link."""
+    return link[1] if link else None
+
+
+def _link(view: View, seen: Seen, body: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether a person took the room out (of the Space, or themselves of it); whether the link is broken."""
+    owner, room_id, space_id = body["matrix_user_id"], seen.room_id, body["space_id"]
+    invited = (room_id, owner) in view.inviting
+    out = seen.members.get(owner) in AWAY and not invited
+    space = view.seen.rooms.get(space_id) if view.seen and space_id else None
+    if body["foreign"] or space is None or (space_id, room_id) in view.linking:
+        return out, False
+    link, author = space.children.get(room_id, ("missing", ""))
+    removed = link == "removed" and author != view.documents.me
+    return out or removed, link != "linked"
+
+
+def _may_link(view: View, space_id: str | None) -> bool:
+    space = view.seen.rooms.get(space_id) if view.seen and space_id else None
+    return space is not None and space.may_link
+
+
+def follow(view: View, old: Seen, new: Seen | None) -> list[Step]:
+    """Try the successor of a room once; later an invite will do."""
+    assert old.successor is not None
+    tell = Tell("upgraded", old.room_id, f"waiting for an invite to {old.successor}")
+    if new is not None or tell.key in view.documents.told:
+        return []
+    return [Want(FollowUpgrade(old.room_id, old.successor), "room upgraded"), tell]

@@ -1,0 +1,15 @@
+"""Tests of the reconciler; those that are named `…_on_synapse` need the real homeserver, and time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.path.stem.endswith("_on_synapse"):
+            item.add_marker(pytest.mark.synapse)
+            item.add_marker(pytest.mark.slow)
