@@ -476,6 +476,7 @@ class RoomMachine(Chart[Room]):
         agent_id: str | None = None,
         platform_chat_id: str | None = None,
         others: list[str] | None = None,
+        inviter: str | None = None,
         foreign: bool = False,
         encrypted: bool = False,
     ) -> None:
@@ -486,7 +487,7 @@ class RoomMachine(Chart[Room]):
         r.agent_id = agent_id
         r.platform_chat_id = platform_chat_id or (Fresh(r.room_id) if agent_id else None)
         r.previous_chat_id = r.replaced_chat_id = r.failed_body = None
-        r.others, r.foreign = others or [], foreign
+        r.others, r.inviter, r.foreign = others or [], inviter, foreign
         r.encrypted = r.encrypted or encrypted
 
     def note_previous(self, previous_chat_id: str) -> None:

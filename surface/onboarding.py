@@ -79,6 +79,7 @@ def found_again(case: Case, room: RoomMachine) -> None:
         agent_id=r.agent_id,
         platform_chat_id=r.platform_chat_id,
         others=r.others,
+        inviter=r.inviter,
         foreign=r.foreign,
         agent_valid=case.agent(r.agent_id) is not None,
     )

@@ -90,6 +90,7 @@ def _move_chat(
         "agent_id": r.agent_id,
         "platform_chat_id": r.platform_chat_id,
         "others": list(r.others),
+        "inviter": r.inviter,
         "foreign": r.foreign,
         "encrypted": encrypted or r.encrypted,
         "agent_valid": case.agent(r.agent_id) is not None,

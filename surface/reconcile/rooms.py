@@ -134,6 +134,7 @@ _SAME = (
     "display_name",
     "agent_id",
     "platform_chat_id",
+    "inviter",
     "foreign",
     "encrypted",
 )
@@ -167,6 +168,7 @@ def _adopt(view: View, seen: Seen, found: Binding, *, stale: bool) -> AdoptRoom:
         "agent_id": found.agent_id,
         "platform_chat_id": found.platform_chat_id,
         "others": others,
+        "inviter": found.inviter,
         "foreign": found.foreign,
         "encrypted": encrypted,
         "agent_valid": found.agent_id in view.agents.ids,
