@@ -22,7 +22,7 @@ async def test_a_sequence_without_a_reserved_end_goes_on(tmp_path: Path) -> None
         stored = await store.get("meta", PLATFORM_CHAT_SEQ)
         assert stored is not None
         assert migrated("meta", stored.body) == {"v": VERSIONS["meta"], "value": 7}
-        body = {"v": 1, "token": Fresh("x"), "sync": 1}
+        body = {"v": VERSIONS["echo"], "token": Fresh("x"), "sync": 1}
         saved = await store.save([Put("echo", "any", body, None)])
         assert saved.ids == {Fresh("x"): "8"}
     finally:

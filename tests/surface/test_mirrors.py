@@ -13,7 +13,7 @@ from machines.effects import PLATFORM_CHAT_SEQ, Fresh
 from machines.room import Room
 from machines.user import User
 from store import MemoryStore, Put, SequenceSpent, StoreError
-from store.documents import room_key, written
+from store.documents import VERSIONS, room_key, written
 from surface.failpoints import Failpoints
 from surface.installation import BLOCK, Sequence
 from surface.matrix.api import Lost, MatrixError
@@ -203,7 +203,7 @@ async def test_writers_that_are_stopped_leave_nothing_behind() -> None:
 
 
 async def take(store: MemoryStore, name: str) -> int:
-    saved = await store.save([Put("echo", name, {"v": 1, "id": Fresh(name)}, None)])
+    saved = await store.save([Put("echo", name, {"v": VERSIONS["echo"], "id": Fresh(name)}, None)])
     return int(saved.ids[Fresh(name)])
 
 
