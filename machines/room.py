@@ -201,9 +201,9 @@ class RoomMachine(Chart[Room]):
     observed_others = (
         unprovisioned.to.itself(internal=True, on="note_others")
         | home.to.itself(internal=True, on="note_others")
-        | unbound.to.itself(internal=True, on="note_others")
-        | bound.to.itself(internal=True, on="note_others")
-        | cleared.to.itself(internal=True, on="note_others")
+        | unbound.to.itself(internal=True, on="note_company")
+        | bound.to.itself(internal=True, on="note_company")
+        | cleared.to.itself(internal=True, on="note_company")
         | archived.to.itself(internal=True, on="note_others")
     )
     observed_agent_missing = bound.to(unbound) | cleared.to(unbound)
@@ -395,6 +395,12 @@ class RoomMachine(Chart[Room]):
     def note_others(self, others: list[str]) -> None:
         """Somebody came or went."""
         self.record.others = others
+
+    def note_company(self, others: list[str]) -> None:
+        """Somebody came or went; who is not alone any more is told how to be answered from now on."""
+        if others and not self.record.others:
+            self.want(Notice(self.record.room_id, Text("company-came")))
+        self.note_others(others)
 
     def note_inviter(self, inviter: str, others: list[str]) -> None:
         """Whom to ask whether the bot should stay in a room that it did not make."""

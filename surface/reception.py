@@ -39,7 +39,7 @@ from surface.inputs import (
 from surface.upgrades import owner_of_space
 
 WORDS = frozenset({"m.text", "m.emote"})
-FILES = frozenset({"m.image", "m.file", "m.audio", "m.video"})
+FILES = frozenset({"m.image", "m.file", "m.audio", "m.video", "m.location"})
 
 
 def receive(case: Case, event: Input, house: House, facts: Facts) -> None:

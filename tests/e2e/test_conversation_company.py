@@ -105,6 +105,22 @@ async def test_the_inviter_says_yes_and_the_room_is_a_chat(
     assert len(bodies) == 5 and not {"just us", "yes, just us", "is that so?"} & set(bodies)
 
 
+async def test_an_owner_who_invites_somebody_is_told_how_to_be_answered(
+    plain: Desk, person: Make
+) -> None:
+    desk, bob = plain, await person("bob")
+    await desk.person.invite(desk.chat, bob.user_id)
+    await bob.accept_invites_from(desk.me)
+    told = await desk.person.message(
+        desk.chat, "Now that somebody else is here", sender=desk.bot.user_id
+    )
+    unheard = await desk.person.send(desk.chat, "hello?")
+    heard = await desk.person.send(desk.chat, "hello!", **mention(desk.bot))
+    answer = await desk.person.answer_to(desk.chat, heard, where=lambda m: m.body == "hello!")
+    said = desk.person.messages_after(desk.chat, told.event_id, desk.bot.user_id)
+    assert [m.event_id for m in said] == [answer.event_id], unheard
+
+
 async def test_who_comes_or_goes_before_the_inviter_has_said_yes_counts(
     plain: Desk, person: Make
 ) -> None:
@@ -183,7 +199,7 @@ async def test_a_guest_in_a_chat_room_makes_it_company(plain: Desk, person: Make
     assert (await desk.say(desk.chat, "alone")).body == "alone"
     await alice.invite(desk.chat, bob.user_id)
     await bob.accept_invites_from(alice.user_id)
-    await alice.until_member(desk.chat, bob.user_id)
+    await alice.message(desk.chat, "Now that somebody else is here", sender=bot.user_id)
     between = await alice.send(desk.chat, "between us")
     heard = await bob.send(desk.chat, "and you?", **mention(bot))
     assert (await reply(alice, desk.chat, heard, bot)).body == "and you?"

@@ -446,12 +446,15 @@ def test_a_room_is_taken_in_once() -> None:
             machine.take(event, **details)
 
 
-@pytest.mark.parametrize("state", ["home", "unbound", "bound", "cleared", "archived"])
-def test_who_comes_and_goes_is_noted_and_nothing_else(state: str) -> None:
+@pytest.mark.parametrize(
+    "state", ["unprovisioned", "home", "unbound", "bound", "cleared", "archived"]
+)
+def test_who_comes_and_goes_is_noted(state: str) -> None:
     machine = RoomMachine(room(previous_chat_id="6" if state == "cleared" else None), state)
     assert machine.take("observed_others", others=["@bob:localhost"]) == state
     assert machine.record.others == ["@bob:localhost"]
-    assert machine.effects == []
+    talks = state in {"unbound", "bound", "cleared"}
+    assert keys(machine) == (["company-came"] if talks else [])
 
 
 @pytest.mark.parametrize("state", RoomMachine.durable_states())
@@ -461,3 +464,13 @@ def test_a_forgotten_room_is_left_unless_it_is_lost(state: str) -> None:
     leaves = [] if state == "lost" else [LeaveRoom("!room")]
     assert machine.effects == [EndTurns("!room"), *leaves]
     assert machine.ended, "its document goes with it"
+
+
+def test_who_is_not_alone_any_more_is_told_once_how_to_be_answered() -> None:
+    machine = RoomMachine(room(), "bound")
+    machine.take("observed_others", others=["@bob:localhost"])
+    assert keys(machine) == ["company-came"]
+    machine.take("observed_others", others=["@bob:localhost", "@carol:localhost"])
+    machine.take("observed_others", others=[])
+    assert keys(machine) == ["company-came"]
+    assert machine.record.others == []
