@@ -157,6 +157,7 @@ class Case:
     sender: str = ""
     _open: dict[tuple[Table, str], _Open] = field(default_factory=dict)
     _dialogs: dict[str, DialogMachine] = field(default_factory=dict)
+    _dialogs_were: dict[str, tuple[Dialog, str] | None] = field(default_factory=dict)
     _notes: list[Callable[[Memory], object]] = field(default_factory=list)
     _effects: list[Effect] = field(default_factory=list)
     _least: dict[tuple[Table, str], int] = field(default_factory=dict)
@@ -234,11 +235,23 @@ class Case:
     def dialog(self, room_id: str) -> DialogMachine:
         """The open question of a room; a copy until the commit."""
         if room_id not in self._dialogs:
-            record, state = self.memory.dialogs.get(room_id, (Dialog(room_id), "idle"))
+            was = self._dialogs_were[room_id] = self.memory.dialogs.get(room_id)
+            record, state = was or (Dialog(room_id), "idle")
             self._dialogs[room_id] = self.memory.machines.take(
                 DialogMachine, copy.deepcopy(record), state, live=True
             )
         return self._dialogs[room_id]
+
+    def dialog_rooms(self) -> list[str]:
+        """The rooms whose open question this decision was based on."""
+        return sorted(self._dialogs)
+
+    def dialogs_moved(self) -> bool:
+        """Whether another decision has changed one of these questions since."""
+        return any(
+            self.memory.dialogs.get(room_id) is not was
+            for room_id, was in self._dialogs_were.items()
+        )
 
     def note_pace(self, user_id: str, sent: list[float]) -> None:
         """When somebody has said something lately; taken over with the commit."""

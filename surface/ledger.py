@@ -8,9 +8,12 @@ rows with real ids, rooms with a new turn, turns that are over.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from asyncio import Lock
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -70,6 +73,7 @@ class Ledger:
         self.store, self.memory, self.world = store, memory, world
         self._failpoints, self._clock = failpoints, clock
         self._seq = itertools.count(1)
+        self._dialog_locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._listeners: list[Listener] = []
         self.more_ids: Callable[[], Awaitable[None]] = _none_reserved
         """Reserves more ids of the sequence; returns when a decision may be tried again."""
@@ -153,9 +157,16 @@ class Ledger:
                 log.debug("decision.torn", cause=cause)
                 continue
             try:
-                saved = (
-                    await self.save(outcome.changes, point=point) if outcome.changes else Saved()
-                )
+                async with self._dialogs_held(case.dialog_rooms()):
+                    if case.dialogs_moved():
+                        case.release()
+                        continue
+                    saved = (
+                        await self.save(outcome.changes, point=point)
+                        if outcome.changes
+                        else Saved()
+                    )
+                    case.take_over()
             except SequenceSpent:
                 case.release()
                 await self.more_ids()
@@ -164,7 +175,6 @@ class Ledger:
                 case.release()
                 log.debug("decision.conflict", cause=cause, moved=str(conflict))
                 continue
-            case.take_over()
             case.release()
             rows = [resolved(row, saved.ids) for row in outcome.rows]
             decided = Decided(
@@ -179,6 +189,14 @@ class Ledger:
                 listener(decided)
             return decided
         raise RuntimeError(f"decision {cause} met {PATIENCE} conflicts in a row")
+
+    @asynccontextmanager
+    async def _dialogs_held(self, rooms: Sequence[str]) -> AsyncIterator[None]:
+        """One commit at a time for each open question: memory has no revisions to tell who was first."""
+        async with AsyncExitStack() as held:
+            for room_id in rooms:
+                await held.enter_async_context(self._dialog_locks.setdefault(room_id, Lock()))
+            yield
 
     async def _moved(self, loaded: Loaded, scanned: Scanned) -> bool:
         """Whether anything that a decision was based on is not so any more."""

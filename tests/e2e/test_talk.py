@@ -171,7 +171,7 @@ async def test_other_people_in_the_room_are_not_answered(
     await desk.say(desk.chat, "before")
     await desk.person.invite(desk.chat, bob.user_id)
     await bob.accept_invites_from(desk.me)
-    await desk.person.until_member(desk.chat, bob.user_id)
+    await desk.person.message(desk.chat, "Now that somebody else is here", sender=bot.user_id)
     before = desk.context()
 
     first = await bob.send(desk.chat, "what did I say?")

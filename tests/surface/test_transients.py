@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from machines.room import Room
 from machines.tray import Tray
 from machines.turn import Turn
 from machines.user import User
-from store import DocumentError, MemoryStore, Put, Store, TinyStore
+from store import Delete, DocumentError, MemoryStore, Put, Store, TinyStore
 from store.documents import SHAPES, written
-from store.store import Table
+from store.store import Saved, Table, Write
 from surface.case import Case, World
 from surface.clock import SystemClock
 from surface.failpoints import Failpoints
@@ -143,3 +144,44 @@ async def test_an_open_question_leaves_no_trace_in_the_store(store: Store) -> No
     assert [await store.scan(table) for table in tables] == before
     ((_, row),) = await store.scan("outbox")
     assert row.body["boot"] == "boot"
+
+
+class Gated(MemoryStore):
+    """The first save waits until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.open = asyncio.Event(), asyncio.Event()
+
+    async def save(self, changes: Sequence[Write]) -> Saved:
+        if not self.entered.is_set():
+            self.entered.set()
+            await self.open.wait()
+        return await super().save(changes)
+
+
+async def test_an_answered_question_is_not_brought_back_by_a_slower_decision() -> None:
+    """That its message is in the room is being written down when the person has answered it already."""
+    memory, gated = Memory(), Gated()
+    memory.dialogs["!room"] = (Dialog("!room", "load", ["s1", "s2"]), "choosing")
+    ledger = Ledger(gated, memory, WORLD, Failpoints(None), SystemClock())
+
+    def posted(case: Case) -> None:
+        if case.dialog("!room").knows("posted"):
+            case.dialog("!room").take("posted", list_event_id="$list")
+
+    def picked(case: Case) -> str | None:
+        dialog = case.dialog("!room")
+        dialog.take("pick", number=2)
+        return dialog.record.outcome
+
+    settle = [Delete("outbox", "row")]
+    slower = asyncio.create_task(ledger.decide("row!", posted, point="settle", settle=settle))
+    await gated.entered.wait()
+    answer = asyncio.create_task(ledger.decide("$said", picked, point="input", settle=settle))
+    for _ in range(50):
+        await asyncio.sleep(0)  # Time for it to overtake, if it could.
+    gated.open.set()
+    await slower
+    assert (await answer).value == "s2"
+    assert memory.dialogs == {}
