@@ -260,10 +260,11 @@ class Rooms:
             await self._do("extra", "POST", where, {})
 
     async def fully_read(self, room_id: str, event_id: str) -> bool:
-        """Move the bot's read marker; False if it has to be tried again."""
+        """Move the bot's read marker, and its receipt with it; False if it has to be tried again."""
+        body = {"m.fully_read": event_id, "m.read": event_id}
         try:
             where = path("rooms", room_id, "read_markers")
-            await self._do("marker", "POST", where, {"m.fully_read": event_id})
+            await self._do("marker", "POST", where, body)
         except Lost:
             return False
         except MatrixError as error:

@@ -12,8 +12,13 @@ from config.agents import EchoAgent
 from machines.room import Room
 from machines.user import User
 from store.documents import written
+from store.store import Stored
+from surface.mirrors.content import binding_of, mirror, profile_of
+from surface.reconcile.observe import Marker, Picture, Seen
 from surface.reconcile.plan import plan
+from surface.reconcile.view import Documents
 
+ME = "@lambda:hs"
 ROOMS_EACH = 10
 """Rooms of one person."""
 AGENTS = Registry(default="echo", agents=(EchoAgent(id="echo", name="Echo", adapter="echo"),))
@@ -21,30 +26,54 @@ AGENTS = Registry(default="echo", agents=(EchoAgent(id="echo", name="Echo", adap
 
 def planning(rooms: int) -> Callable[[], list[object]]:
     """A plan of so many consistent rooms, ready to be made."""
-    users = [
-        written(
-            "users",
-            User(f"@{n}:hs", selected_agent_id="echo", space_id=f"!space{n}"),
-            "ready",
+    people, chats, seen = {}, {}, {}
+    for n in range(-(-rooms // ROOMS_EACH)):
+        owner, space = f"@{n}:hs", f"!space{n}"
+        numbers = range(n * ROOMS_EACH, min(rooms, (n + 1) * ROOMS_EACH))
+        user = User(
+            owner,
+            space_id=space,
+            space_name=f"Lambda — {n}",
+            selected_agent_id="echo",
+            next_chat_index=ROOMS_EACH + 1,
         )
-        for n in range(-(-rooms // ROOMS_EACH))
-    ]
-    chats = [
-        written(
-            "rooms",
-            Room(
-                f"!room{n}",
-                room_type="chat",
-                matrix_user_id=f"@{n // ROOMS_EACH}:hs",
-                space_id=f"!space{n // ROOMS_EACH}",
-                chat_id=f"C{n % ROOMS_EACH + 1}",
-                display_name=f"Chat {n}",
-                agent_id="echo",
-                platform_chat_id=str(n),
-            ),
-            "bound",
-            history=[],
+        people[owner] = Stored(1, written("users", user, "ready"))
+        seen[space] = Seen(
+            space,
+            ours=True,
+            space=True,
+            marker=Marker("space", owner, f"s{n}"),
+            name=f"Lambda — {n}",
+            members={owner: "join"},
+            children={f"!room{number}": ("linked", ME) for number in numbers},
+            profile=mirror(profile_of(people[owner].body, space), 1),
         )
-        for n in range(rooms)
-    ]
-    return lambda: [*plan(users, chats, AGENTS)]
+        for number in numbers:
+            stored, room = _chat(number, owner, space)
+            chats[room.room_id], seen[room.room_id] = stored, room
+    documents = Documents(me=ME, users=people, rooms=chats, sequence=rooms)
+    return lambda: [*plan(documents, AGENTS, Picture(seen))]
+
+
+def _chat(number: int, owner: str, space: str) -> tuple[Stored, Seen]:
+    label = f"C{number % ROOMS_EACH + 1}"
+    room = Room(
+        f"!room{number}",
+        room_type="chat",
+        matrix_user_id=owner,
+        space_id=space,
+        chat_id=label,
+        display_name=f"Chat {number}",
+        agent_id="echo",
+        platform_chat_id=str(number + 1),
+    )
+    stored = Stored(1, written("rooms", room, "bound", history=[]))
+    seen = Seen(
+        room.room_id,
+        ours=True,
+        marker=Marker("chat", owner, f"r{number}", label),
+        name=room.display_name,
+        members={owner: "join"},
+        binding=mirror(binding_of(stored.body), 1),
+    )
+    return stored, seen
