@@ -269,7 +269,7 @@ class Deeds:
             client = self._directory.client_for(agent_id)
             ref = ChatRef(self._installation_id, agent_id, chat, "")
             await client.disconnect_chat(ref, request_id=row.transaction)
-        except (AgentMissing, CallFailed) as error:
+        except (AgentMissing, AdapterMissing, CallFailed) as error:
             log.info("platform.disconnect_skipped", agent=agent_id, why=str(error))
         self._failpoints.hit("platform.disconnected")
 

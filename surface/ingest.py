@@ -266,6 +266,10 @@ class Ingest:
                 elif interesting(event, self._me):
                     index = MIDDLE - 2000 - fetched
                     rows.append(self._row(gap.room_id, event, gap.sync, index, late=gap.late))
+        if start is not None:
+            log.error(
+                "gap.too_long", room=gap.room_id, read=fetched, hint="older messages are lost"
+            )
         return rows
 
 
@@ -307,12 +311,15 @@ def _own(event: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _is_own_join(event: dict[str, Any], me: str) -> bool:
-    content = event.get("content")
+    """Whether the bot came into the room here; of a new name only the past differs."""
+    content, unsigned = event.get("content"), event.get("unsigned")
+    before = unsigned.get("prev_content") if isinstance(unsigned, dict) else None
     return (
         event.get("type") == "m.room.member"
         and event.get("state_key") == me
         and isinstance(content, dict)
         and content.get("membership") == "join"
+        and not (isinstance(before, dict) and before.get("membership") == "join")
     )
 
 

@@ -13,9 +13,11 @@ from collections import defaultdict
 
 import structlog
 
+from store.store import StoreError
 from surface.case import Accepted
 from surface.ledger import Decided, Ledger
 from surface.matrix.rooms import Rooms
+from surface.matrix.sync import backoff
 from surface.turn_run import Runner
 
 log = structlog.get_logger()
@@ -107,7 +109,22 @@ class Turns:
                 self._waiting.pop(room_id, None)
 
     async def _one(self, accepted: Accepted) -> None:
-        turn_id = accepted.turn_id
+        failures = 0
+        while (error := await self._attempt(accepted.turn_id)) is not None:
+            if not isinstance(error, StoreError):
+                log.error("turn.broke", turn=accepted.turn_id, exc_info=error)
+                break
+            # The turn is on disk as it was: it is run again, before any that came after it.
+            failures += 1
+            delay = backoff(failures)
+            log.error("store.failed", why=str(error), again_in=round(delay, 1))
+            await asyncio.sleep(delay)
+        await self._left(accepted)
+        # The homeserver is busy with the answer now.
+        self._ledger.memory.machines.refill()
+
+    async def _attempt(self, turn_id: str) -> BaseException | None:
+        """Run a turn; returns what went wrong, if anything."""
         task = asyncio.create_task(self._runner.run(turn_id), name=f"turn {turn_id}")
         self._running[turn_id] = task
         try:
@@ -119,11 +136,7 @@ class Turns:
         finally:
             self._running.pop(turn_id, None)
             self._runner.over(turn_id)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("turn.broke", turn=turn_id, exc_info=error)
-        await self._left(accepted)
-        # The homeserver is busy with the answer now.
-        self._ledger.memory.machines.refill()
+        return None if task.cancelled() else task.exception()
 
     async def _take_away(self, sign: asyncio.Task[str | None], room_id: str) -> None:
         try:

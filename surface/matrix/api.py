@@ -57,6 +57,18 @@ def path(*parts: str) -> str:
     return CLIENT + "".join("/" + quote(part, safe="") for part in parts)
 
 
+def told(answer: dict[str, Any], key: str) -> str:
+    """What a response must tell.
+
+    Raises:
+        Lost: it does not, so nobody knows what has happened.
+    """
+    value = answer.get(key)
+    if not isinstance(value, str) or not value:
+        raise Lost(f"the response has no {key}")
+    return value
+
+
 class Api:
     """The homeserver as the bot's account sees it."""
 
@@ -93,7 +105,7 @@ class Api:
         """
         seconds = 60 + len(data) / 100_000
         answer = await self._exchange("POST", UPLOAD, data, mime_type, seconds)
-        return str(answer["content_uri"])
+        return told(answer, "content_uri")
 
     async def _exchange(
         self, method: str, url: str, data: str | bytes | None, mime_type: str, seconds: float

@@ -198,27 +198,34 @@ class Crypto:
         await self._client.receive_response(response)
 
 
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _for_nio(raw: dict[str, Any]) -> dict[str, Any] | None:
     """A copy for nio, which writes into what it parses, without the timeline's messages.
 
     None if nothing in it is news to the Olm machine, as in most syncs: nio would rewrite its tables.
     """
     slim = {k: v for k, v in raw.items() if k != "rooms"}
-    rooms = raw.get("rooms")
-    rooms = rooms if isinstance(rooms, dict) else {}
+    rooms = _object(raw.get("rooms"))
     joined = {}
-    for room_id, room in (rooms.get("join") or {}).items():
-        timeline = room.get("timeline") or {}
-        states = [e for e in timeline.get("events", ()) if isinstance(e, dict) and "state_key" in e]
-        if states or (room.get("state") or {}).get("events"):
+    for room_id, room in _object(rooms.get("join")).items():
+        if not isinstance(room, dict):
+            continue
+        timeline = _object(room.get("timeline"))
+        events = timeline.get("events")
+        events = events if isinstance(events, list) else []
+        states = [e for e in events if isinstance(e, dict) and "state_key" in e]
+        if states or _object(room.get("state")).get("events"):
             joined[room_id] = {
                 **room,
                 "ephemeral": {"events": []},
                 "account_data": {"events": []},
                 "timeline": {**timeline, "events": states},
             }
-    devices = raw.get("device_lists") or {}
-    told = (raw.get("to_device") or {}).get("events"), devices.get("changed"), devices.get("left")
+    devices = _object(raw.get("device_lists"))
+    told = _object(raw.get("to_device")).get("events"), devices.get("changed"), devices.get("left")
     if not joined and not any(told):
         return None
     slim["rooms"] = {"join": joined, "invite": {}, "leave": {}}

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import structlog
 
 from surface.failpoints import Failpoints
-from surface.matrix.api import CLIENT, Api, Lost, MatrixError, path
+from surface.matrix.api import CLIENT, Api, Lost, MatrixError, path, told
 from surface.matrix.courier import Courier, Kind, Urgency
 from surface.matrix.crypto import Crypto
 
@@ -111,7 +111,7 @@ class Rooms:
             return await self._do(point, "PUT", where, wire)
 
         answer = await self._courier.carry("message", urgency, request)
-        return str(answer["event_id"])
+        return told(answer, "event_id")
 
     @property
     def server_time(self) -> float | None:
@@ -162,7 +162,7 @@ class Rooms:
             Urgency.REST,
             lambda: self._do("create", "POST", f"{CLIENT}/createRoom", self._creation(room)),
         )
-        return str(answer["room_id"])
+        return told(answer, "room_id")
 
     async def find_by_nonce(self, nonce: str, known: frozenset[str]) -> str | None:
         """The room that carries the nonce in our marker, among the joined ones not in `known`.
@@ -239,7 +239,7 @@ class Rooms:
         answer = await self._courier.try_now(
             "message", lambda: self._do("extra", "PUT", where, body)
         )
-        return str(answer["event_id"]) if answer else None
+        return told(answer, "event_id") if answer else None
 
     async def redact(self, room_id: str, event_id: str) -> None:
         """Take one of the bot's own reactions back, if it may go at once."""
