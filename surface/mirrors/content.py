@@ -120,8 +120,10 @@ def mirror(content: Content, rev: int) -> Content:
     return {"v": VERSION, "rev": rev, **content} if content else {}
 
 
-def says(found: Content, content: Content) -> bool:
+def says(found: Any, content: Content) -> bool:
     """Whether a mirror, of whatever revision, says just this."""
+    if not isinstance(found, dict):
+        return found is None and not content
     return found == mirror(content, found.get("rev", 0)) if content else not found
 
 

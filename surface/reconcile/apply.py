@@ -103,14 +103,33 @@ def _decide(case: Case, step: Step) -> None:
             if user.knows("returned"):
                 valid = case.agent(user.record.selected_agent_id) is not None
                 user.take("returned", **onboarding.intent(case, user_id), agent_valid=valid)
-        case CarryOver(old, new, encrypted):
-            carry_over(case, old, new, encrypted=encrypted)
+        case CarryOver():
+            _carry_over(case, step)
         case Want(effect):
             case.want(effect)
         case Raise() | Write() | Tell():
             raise AssertionError(f"{step} is no decision")
         case _:
             assert_never(step)
+
+
+def _carry_over(case: Case, step: CarryOver) -> None:
+    """The binding goes to the successor, and what people have done there is seen at once."""
+    if not carry_over(case, step.old, step.new, encrypted=step.encrypted):
+        return
+    room = case.room(step.new)
+    owner = room.record.matrix_user_id
+    if owner is None:
+        return  # It is a Space.
+    others = sorted(u for u, m in step.members.items() if m == "join" and u != owner)
+    if step.name is not None and step.name != room.record.display_name:
+        room.take("observed_renamed", name=step.name)
+    if set(others) != set(room.record.others):
+        room.take("observed_others", others=others)
+    if step.members.get(owner) in ("leave", "ban") and room.knows("observed_archived"):
+        room.take("observed_archived")
+    elif owner not in step.members and room.state in ("unbound", "bound", "cleared"):
+        case.want(InviteUser(step.new, owner))
 
 
 def _adopt_person(case: Case, step: AdoptPerson) -> None:

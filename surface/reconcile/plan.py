@@ -143,6 +143,7 @@ def _person(view: View, user_id: str) -> Iterator[Step]:
     if body is None or state == "unprovisioned":
         if current is not None or view.has_rooms(user_id):
             yield _adoption(view, user_id, None, current, read)
+            yield from _upgraded_space(view, current.room_id if current else None) or ()
     elif state == "provisioning" and known is None:
         if current is not None and creation is not None and user_id not in view.creating_space:
             yield Complete(user_id, creation, current.room_id, current.encrypted)
@@ -268,7 +269,7 @@ def _in_space(
         view.changed.add(user_id)
         yield Take("user", user_id, "observed_space_renamed", {"name": space.name})
     due = due_profile(user_id, space.room_id)
-    fits = says(space.profile or {}, profile_of(body, space.room_id))
+    fits = says(space.profile, profile_of(body, space.room_id))
     if not fits and not isinstance(profile, Unreadable):
         if due.key not in view.documents.mirrors and before == len(view.changed):
             yield Write(due)

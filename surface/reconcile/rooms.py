@@ -49,7 +49,8 @@ def judge_room(view: View, room_id: str) -> Iterator[Step]:
     if stored is None or _means_nothing(stored):
         yield from _new(view, stored, seen, binding)
     elif seen.successor is not None:
-        yield from _upgraded(view, stored, seen)
+        if live(stored.body["state"]):
+            yield from _upgraded(view, seen)
     elif stored.body["state"] == "lost":
         yield from _found_again(view, stored, seen)
     elif binding is not None and binding.rev > stored.rev:
@@ -59,7 +60,7 @@ def judge_room(view: View, room_id: str) -> Iterator[Step]:
         yield from steps
         due = due_binding(room_id)
         if not isinstance(read, Unreadable) and due.key not in view.documents.mirrors:
-            fits = says(seen.binding or {}, binding_of(stored.body))
+            fits = says(seen.binding, binding_of(stored.body))
             if not fits and not any(isinstance(step, Take) for step in steps):
                 yield Write(due)
 
@@ -84,7 +85,12 @@ def _new(view: View, stored: Stored | None, seen: Seen, binding: Binding | None)
         if old and known and old.successor == seen.room_id and live(known.body["state"]):
             return  # The old room's finding carries the binding over.
     if binding is not None:
+        heir = view.seen.rooms.get(seen.successor) if view.seen and seen.successor else None
+        if heir is not None and heir.predecessor == seen.room_id and view.binding(heir):
+            return  # Its successor has the binding already.
         yield _adopt(view, seen, binding, stale=False)
+        if seen.successor is not None:
+            yield from _upgraded(view, seen)
     elif marker is not None and marker.kind == "chat":
         selected = view.selected.get(marker.owner)
         plain = Binding(
@@ -100,17 +106,15 @@ def _new(view: View, stored: Stored | None, seen: Seen, binding: Binding | None)
         yield Tell("no marker", seen.room_id, "made by the bot, and not finished")
 
 
-def _upgraded(view: View, stored: Stored, seen: Seen) -> Iterator[Step]:
+def _upgraded(view: View, seen: Seen) -> Iterator[Step]:
     assert view.seen is not None and seen.successor is not None
-    if not live(stored.body["state"]):
-        return
     new = view.seen.rooms.get(seen.successor)
     view.changed.add(seen.room_id)
     known = view.documents.rooms.get(seen.successor)
     if new is not None and new.predecessor == seen.room_id:
         if known is None or not live(known.body["state"]):
             view.changed.add(new.room_id)
-            yield CarryOver(seen.room_id, new.room_id, new.encrypted)
+            yield CarryOver(seen.room_id, new.room_id, new.encrypted, new.name, new.members)
         return
     yield from follow(view, seen, new)
 
@@ -218,6 +222,8 @@ def _place(view: View, body: Mapping[str, Any], seen: Seen) -> Iterator[Step]:
     if state in TALKING and out:
         view.changed.add(room_id)
         yield Take("room", room_id, "observed_archived")
+        if not body["foreign"] and space_id is not None and body["space_id"] != space_id:
+            yield Take("room", room_id, "observed_space_moved", {"space_id": space_id})
         return
     if state in TALKING and owner not in seen.members and (room_id, owner) not in view.inviting:
         yield Want(InviteUser(room_id, owner), "owner was never invited")

@@ -88,6 +88,8 @@ class CarryOver:
     old: str
     new: str
     encrypted: bool
+    name: str | None = None
+    members: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

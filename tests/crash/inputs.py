@@ -326,6 +326,173 @@ class Forget(Input):
         return event
 
 
+class Rename(Input):
+    name = "rename"
+
+    async def begin(self, lane: Lane) -> None:
+        self.room, self.title = lane.chat(lane.main), f"Name {next(_numbers)}"
+        words = f"C1 is now called {self.title}"
+        self.event = await lane.main.command(self.room, f"!rename {self.title}", words)
+
+    async def end(self, lane: Lane) -> None:
+        await lane.main.person.answer_to(self.room, self.event, saying=self.title)
+
+    async def after(self, lane: Lane) -> None:
+        assert lane.bot.room(self.room)["display_name"] == self.title
+
+
+class Agent(Input):
+    """Another agent, and back: each time in a fresh context."""
+
+    name = "agent"
+
+    async def prepare(self, lane: Lane) -> None:
+        self.room = lane.chat(lane.main)
+        self.old = lane.bot.room(self.room)["platform_chat_id"]
+
+    async def begin(self, lane: Lane) -> None:
+        self.event = await lane.main.command(self.room, "!agent other", "Other (other)")
+
+    async def end(self, lane: Lane) -> None:
+        await lane.main.person.answer_to(self.room, self.event, saying="Other (other)")
+        room = lane.bot.room(self.room)
+        assert (room["agent_id"], lane.bot.user(lane.main.user_id)["selected_agent_id"]) == (
+            "other",
+            "other",
+        )
+        assert int(room["platform_chat_id"]) > int(self.old)
+
+    async def ask(self, lane: Lane) -> None:
+        event = await lane.main.command(self.room, "!agent echo", "Echo (echo)")
+        await lane.main.person.answer_to(self.room, event, saying="Echo (echo)")
+
+
+class Archive(Input):
+    """Somebody archives a chat and says yes; a question that a restart drops is put again."""
+
+    name = "archive"
+
+    async def prepare(self, lane: Lane) -> None:
+        person, main = lane.main.person, lane.chat(lane.main)
+        self.title = f"Old {next(_numbers)}"
+        await lane.main.command(main, f"!new {self.title}", f"Made {self.title}")
+        await person.until(
+            lambda: self.title in map(person.name, person.joined()), what="being in the new room"
+        )
+        self.room = next(r for r in person.joined() if person.name(r) == self.title)
+        await self._ask(lane)
+        await lane.settled()
+
+    async def begin(self, lane: Lane) -> None:
+        self.said = await lane.main.person.send(self.room, "!yes")
+
+    async def end(self, lane: Lane) -> None:
+        guest = lane.main
+        answer = await guest.person.answer_to(self.room, self.said, sender=lane.bot.user_id)
+        if answer.body == "Nothing is waiting for an answer.":
+            guest.notices[self.room].append(answer.body)
+            await self._ask(lane)
+            self.said = await guest.person.send(self.room, "!yes")
+            answer = await guest.person.answer_to(self.room, self.said, sender=lane.bot.user_id)
+        assert answer.body.startswith("Archived.")
+        guest.notices[self.room].append("Archived.")
+        assert lane.bot.room(self.room)["state"] == "archived"
+
+    async def ask(self, lane: Lane) -> None:
+        room, chat = lane.chat(lane.main), lane.bot.room(self.room)["chat_id"]
+        event = await lane.main.command(room, f"!restore {chat}", f"{chat} is back")
+        await lane.main.person.answer_to(room, event, saying=f"{chat} is back")
+
+    async def _ask(self, lane: Lane) -> None:
+        event = await lane.main.command(self.room, "!archive", f"Archive {self.title}?")
+        await lane.main.person.answer_to(self.room, event, saying="Archive")
+
+
+class Leaver(Input):
+    """A person of their own, who comes for one case."""
+
+    async def prepare(self, lane: Lane) -> None:
+        self.guest = Guest(await Person.register(lane.homeserver, "leaver"))
+        await self.guest.person.start()
+        await lane.meet(self.guest)
+        await lane.welcomed(self.guest)
+        await lane.probe(self.guest)
+        self.chat = lane.chat(self.guest)
+        await lane.settled()
+
+
+class Leave(Leaver):
+    """Somebody leaves a chat room in their client."""
+
+    name = "leave"
+
+    async def begin(self, lane: Lane) -> None:
+        await self.guest.person.leave(self.chat)
+
+    async def end(self, lane: Lane) -> None:
+        await lane.until(lambda: lane.bot.room(self.chat)["state"] == "archived", "archived")
+
+    async def after(self, lane: Lane) -> None:
+        await lane.settled()
+        space = lane.bot.user(self.guest.user_id)["space_id"]
+        assert await lane.state(space, "m.space.child", self.chat) == {}
+        await self.guest.person.stop()
+
+
+class Upgrade(Leaver):
+    """Somebody upgrades their home room: what it was goes to its successor."""
+
+    name = "upgrade"
+
+    async def begin(self, lane: Lane) -> None:
+        person, old = self.guest.person, self.guest.home
+        body = {"new_version": "11"}
+        answer = await person.api.call("POST", "rooms", old, "upgrade", json=body)
+        self.new = str(answer["replacement_room"])
+        await person.invite(self.new, lane.bot.user_id)
+
+    async def end(self, lane: Lane) -> None:
+        def moved() -> bool:
+            rooms = lane.bot.documents("rooms")
+            return rooms.get(f"matrix_room:{self.new}", {}).get("state") == "home"
+
+        await lane.until(moved, "the new home room")
+
+    async def after(self, lane: Lane) -> None:
+        await lane.settled()
+        assert lane.bot.user(self.guest.user_id)["home_rooms"] == [self.new]
+        assert lane.bot.room(self.guest.home)["state"] == "lost"
+        event = await self.guest.person.send(self.new, "!help")
+        await self.guest.person.answer_to(self.new, event, saying="!new")
+        await lane.settled()
+        await self.guest.person.stop()
+
+
+class LostDisk(Input):
+    """The database is gone; the next start rebuilds it from Matrix."""
+
+    name = "lost disk"
+
+    async def prepare(self, lane: Lane) -> None:
+        await lane.settled()
+        await lane.bot.stop()
+        self.before = lane.bot.rooms_of(lane.main.user_id)
+        for file in lane.bot.state_dir.glob("lambda_matrix.db*"):
+            file.unlink()
+
+    async def begin(self, lane: Lane) -> None:
+        lane.bot.launch()
+
+    async def end(self, lane: Lane) -> None:
+        if lane.bot.pid is not None:
+            await lane.bot.logged("bot.ready")
+
+    async def after(self, lane: Lane) -> None:
+        same = ("room_id", "chat_id", "display_name", "agent_id", "platform_chat_id")
+        now = lane.bot.rooms_of(lane.main.user_id)
+        assert [[r[k] for k in same] for r in now] == [[r[k] for k in same] for r in self.before]
+
+
 INPUTS: tuple[type[Input], ...] = (
     FirstContact,
     Message,
@@ -336,6 +503,12 @@ INPUTS: tuple[type[Input], ...] = (
     Save,
     Load,
     Forget,
+    Archive,
+    Rename,
+    Agent,
+    Leave,
+    Upgrade,
+    LostDisk,
     Stranger,
     AgentVanishes,
     Missed,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import shutil
 import tempfile
 from collections import Counter, defaultdict
@@ -23,6 +24,7 @@ from surface.homeserver import Homeserver
 from surface.matrix.rooms import MARKER
 from tests.rig.api import MatrixApi, MatrixError
 from tests.rig.bot import PASSWORD, TIMEOUT, Bot
+from tests.rig.cli import surface
 from tests.rig.person import Person
 
 ECHO = {"id": "echo", "name": "Echo", "adapter": "echo", "delay": 0.05}
@@ -160,6 +162,15 @@ class Lane:
 
     # --- what must be true --------------------------------------------------------------------
 
+    async def nothing_to_mend(self) -> None:
+        """Store and Matrix agree in all: a look at everything plans nothing. Stops the bot."""
+        await self.settled()
+        await self.bot.stop()
+        words = ("reconcile", "--dry-run", "--full", "--json", "-c", str(self.bot.write_config()))
+        done = await surface(*words)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["steps"] == []
+
     async def settled(self) -> None:
         """Wait until nothing is pending and nothing moves. Polled: another process's commits wake
         nobody."""
@@ -168,7 +179,8 @@ class Lane:
         def done() -> bool:
             nonlocal last
             before, last = last, self.passed()
-            return before == last and not self.bot.pending()
+            due = self.bot.documents("mirrors")
+            return before == last and not self.bot.pending() and not due
 
         await _until(done, lambda: f"still pending: {self.bot.pending()}")
 
@@ -225,14 +237,14 @@ class Lane:
         assert row["name"] == room["display_name"]
         assert room["state"] in ("bound", "cleared")
         assert room["agent_id"] == "echo"
-        child = await self._state(space_id, "m.space.child", room_id)
+        child = await self.state(space_id, "m.space.child", room_id)
         assert child and child["via"] == ["localhost"], "a child of the Space"
         assert child["order"] == f"{int(room['chat_id'][1:]):08d}"
-        parent = await self._state(room_id, "m.space.parent", space_id)
+        parent = await self.state(room_id, "m.space.parent", space_id)
         assert parent and parent["via"] == ["localhost"]
-        name = await self._state(room_id, "m.room.name")
+        name = await self.state(room_id, "m.room.name")
         assert name == {"name": room["display_name"]}
-        topic = await self._state(room_id, "m.room.topic")
+        topic = await self.state(room_id, "m.room.topic")
         assert topic and "Echo" in topic["topic"]
 
     def _check_reuse(self) -> None:
@@ -251,7 +263,7 @@ class Lane:
         """The rooms the bot is in that carry its marker for a person."""
         joined = (await self.api.call("GET", "joined_rooms"))["joined_rooms"]
         for room_id in set(joined) - self._markers.keys():
-            self._markers[room_id] = await self._state(room_id, MARKER) or {}
+            self._markers[room_id] = await self.state(room_id, MARKER) or {}
         return {r: self._markers[r] for r in joined if self._markers[r].get("owner") == owner}
 
     async def read_up_to(self, room_id: str, event_id: str) -> None:
@@ -264,7 +276,11 @@ class Lane:
                         return
                 await asyncio.sleep(POLL)
 
-    async def _state(self, room_id: str, kind: str, key: str = "") -> dict[str, Any] | None:
+    async def until(self, done: Callable[[], bool], what: str) -> None:
+        """Wait for something in the store. Polled, like `settled`."""
+        await _until(done, lambda: f"waited in vain for {what}")
+
+    async def state(self, room_id: str, kind: str, key: str = "") -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = await self.api.call("GET", "rooms", room_id, "state", kind, key)
         except MatrixError as error:
@@ -300,7 +316,10 @@ class Lanes:
     async def close(self) -> None:
         while not self._free.empty():
             if (lane := self._free.get_nowait()) is not None:
-                await lane.close()
+                try:
+                    await lane.nothing_to_mend()
+                finally:
+                    await lane.close()
 
 
 async def _until(done: Callable[[], bool], why: Callable[[], str]) -> None:

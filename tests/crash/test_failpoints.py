@@ -30,7 +30,14 @@ from tests.rig.crypto_person import CryptoPerson
 
 WIDTH = 3
 """Bots at work at once."""
-TIMED = ("commit.ingest.", "request.preview.", "request.extra.", "request.marker.")
+TIMED = (
+    "commit.ingest.",
+    "request.preview.",
+    "request.extra.",
+    "request.marker.",
+    "commit.mirror.",
+    "request.mirror.",
+)
 """Points that an input passes more or less often by the homeserver's speed: the last passings are
 left out, they may not come."""
 LATE = ("request.marker.",)

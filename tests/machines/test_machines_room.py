@@ -240,6 +240,7 @@ def test_a_room_that_is_gone_ends_its_turns_and_disconnects(state: str) -> None:
 
 def test_a_lost_room_that_turns_up_is_bound_as_its_mirror_says() -> None:
     machine = RoomMachine(Room("!room"), "lost")
+    machine.take("observed_again")
     machine.take("observed_bound", **ADOPTED, agent_id="echo", platform_chat_id="40")
     assert machine.state == "bound"
     assert machine.record.platform_chat_id == "40"

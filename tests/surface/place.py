@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import strategies as st
+
 from config import Access, Limits
 from config.agents import EchoAgent, Registry
 from machines import Pool
@@ -50,6 +52,13 @@ SAVES = (
     SavedContext("s1", "older", 1, "", None),
 )
 FACTS = Facts(turns=3, saves=SAVES)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+"""Anything that JSON can hold."""
 
 
 def chat(**changes: Any) -> Room:

@@ -34,13 +34,7 @@ from surface.mirrors.content import (
     says,
 )
 from surface.mirrors.writer import MirrorWriter
-from tests.surface.place import ALICE, ROOM, ROOMS, SPACE, USERS, Place, chat, place
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=8,
-)
+from tests.surface.place import ALICE, ROOM, ROOMS, SPACE, USERS, Place, chat, json_values, place
 
 
 def document(table: Any, record: Any, state: str) -> dict[str, Any]:
