@@ -61,7 +61,7 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 predecessor=result.predecessor,
             )
         case FollowUpgrade(room_id=old, successor=new) if result.predecessor == old:
-            carry_over(case, old, new, encrypted=result.encrypted)
+            carry_over(case, old, new, encrypted=result.encrypted, joined=result.others)
         case CreateRoom() if result.refused is not None:
             user = case.user(effect.owner)
             # A homeserver may refuse after it has made the room, which /sync has shown us by then.

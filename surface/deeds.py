@@ -107,6 +107,7 @@ class Deeds:
                 return Result(
                     encrypted=await self._rooms.is_encrypted(successor),
                     predecessor=await self._rooms.predecessor(successor),
+                    others=await self._rooms.others(successor, ""),
                 )
             case LeaveRoom(room_id):
                 await self._rooms.leave(room_id)

@@ -40,8 +40,11 @@ def joined(
     predecessor: str | None = None,
 ) -> None:
     """The bot is in a room it was invited to."""
-    if predecessor and carry_over(case, predecessor, effect.room_id, encrypted=encrypted):
-        return
+    if predecessor:
+        joined_by = {effect.inviter, *others}
+        new = effect.room_id
+        if carry_over(case, predecessor, new, encrypted=encrypted, joined=joined_by):
+            return
     room = case.room(effect.room_id)
     if room.state == "lost":
         if room.record.room_type == "chat" and room.record.chat_id is not None:

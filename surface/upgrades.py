@@ -7,7 +7,7 @@ marker; what it is stands in its mirror.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from machines import RoomMachine, UserMachine
@@ -15,8 +15,12 @@ from machines.effects import Fresh, UnlinkChild
 from surface.case import Case
 
 
-def carry_over(case: Case, old: str, new: str, *, encrypted: bool) -> bool:
-    """The bot is in the successor of a room; False if the old one meant nothing to us."""
+def carry_over(case: Case, old: str, new: str, *, encrypted: bool, joined: Collection[str]) -> bool:
+    """The bot is in the successor of a room; False if the old one meant nothing to us.
+
+    Args:
+        joined: who is in the successor besides the bot.
+    """
     user = owner_of_space(case, old)
     if user is not None:
         user.take("observed_space_moved", room_id=new)
@@ -33,10 +37,11 @@ def carry_over(case: Case, old: str, new: str, *, encrypted: bool) -> bool:
         room.take("observed_again")
     owner = was.record.matrix_user_id
     assert owner is not None
+    others = sorted(set(joined) - {owner})
     if was.state == "home":
-        _move_home(case, was, room, owner, encrypted)
+        _move_home(case, was, room, owner, others, encrypted)
     else:
-        _move_chat(case, was, room, owner, encrypted)
+        _move_chat(case, was, room, owner, others, encrypted)
     return True
 
 
@@ -66,9 +71,14 @@ def take_over(
 
 
 def _move_home(
-    case: Case, was: RoomMachine, room: RoomMachine, owner: str, encrypted: bool
+    case: Case,
+    was: RoomMachine,
+    room: RoomMachine,
+    owner: str,
+    others: list[str],
+    encrypted: bool,
 ) -> None:
-    name, others = was.record.display_name, list(was.record.others)
+    name = was.record.display_name
     old, new = was.record.room_id, room.record.room_id
     was.take("observed_replaced")
     room.take("observed_home", owner=owner, name=name, others=others, encrypted=encrypted)
@@ -78,7 +88,12 @@ def _move_home(
 
 
 def _move_chat(
-    case: Case, was: RoomMachine, room: RoomMachine, owner: str, encrypted: bool
+    case: Case,
+    was: RoomMachine,
+    room: RoomMachine,
+    owner: str,
+    others: list[str],
+    encrypted: bool,
 ) -> None:
     r, state = was.record, was.state
     assert r.chat_id is not None and not isinstance(r.platform_chat_id, Fresh)
@@ -89,7 +104,7 @@ def _move_chat(
         "name": r.display_name or r.chat_id,
         "agent_id": r.agent_id,
         "platform_chat_id": r.platform_chat_id,
-        "others": list(r.others),
+        "others": others,
         "inviter": r.inviter,
         "foreign": r.foreign,
         "encrypted": encrypted or r.encrypted,

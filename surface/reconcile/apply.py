@@ -115,17 +115,15 @@ def _decide(case: Case, step: Step) -> None:
 
 def _carry_over(case: Case, step: CarryOver) -> None:
     """The binding goes to the successor, and what people have done there is seen at once."""
-    if not carry_over(case, step.old, step.new, encrypted=step.encrypted):
+    joined = [user for user, membership in step.members.items() if membership == "join"]
+    if not carry_over(case, step.old, step.new, encrypted=step.encrypted, joined=joined):
         return
     room = case.room(step.new)
     owner = room.record.matrix_user_id
     if owner is None:
         return  # It is a Space.
-    others = sorted(u for u, m in step.members.items() if m == "join" and u != owner)
     if step.name is not None and step.name != room.record.display_name:
         room.take("observed_renamed", name=step.name)
-    if set(others) != set(room.record.others):
-        room.take("observed_others", others=others)
     if step.members.get(owner) in ("leave", "ban") and room.knows("observed_archived"):
         room.take("observed_archived")
     elif owner not in step.members and room.state in ("unbound", "bound", "cleared"):

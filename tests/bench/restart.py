@@ -126,7 +126,7 @@ async def _grow(bot: Bot, size: int, progress: Progress) -> None:
             async with few:
                 wanted = NewRoom("chat", owner, f"bench{number}", name, "Bench", space, label)
                 room_id = await rooms.create(wanted)
-                await rooms.link(space, room_id, order_of(label))
+                await rooms.set_child(space, room_id, order_of(label))
             progress.advance(task)
             return Room(room_id, "chat", owner, space, label, name, "echo", Fresh(room_id))
 

@@ -278,6 +278,7 @@ def test_encryption_is_noted_in_every_state_and_never_taken_back(state: str) -> 
     assert machine.record.encrypted
     if machine.knows("observed_gone"):
         machine.take("observed_gone")
+    machine.take("observed_again")
     machine.take("observed_bound", **ADOPTED)
     assert machine.record.encrypted
 
