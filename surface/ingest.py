@@ -167,7 +167,7 @@ class Ingest:
         timeline = room.get("timeline")
         timeline = timeline if isinstance(timeline, dict) else {}
         for index, event in enumerate(_events(room.get("state"))):
-            if interesting(event, self._me) and "state_key" in event:
+            if since and interesting(event, self._me) and "state_key" in event:
                 rows.append(self._row(room_id, event, sync, MIDDLE - 1000 + min(index, 999)))
         events, limited = _events(timeline), timeline.get("limited") is True
         marker = None if since else _read_up_to(room)
@@ -175,7 +175,10 @@ class Ingest:
         for index, event in enumerate(events):
             if event.get("sender") == self._me and "state_key" not in event:
                 echoes.extend(_own(event))
-            elif interesting(event, self._me) and (index >= first or "state_key" in event):
+            # Without a token, what the rooms look like was seen at once: what led to it is history.
+            elif interesting(event, self._me) and (
+                since if "state_key" in event else index >= first
+            ):
                 rows.append(self._row(room_id, event, sync, MIDDLE + index))
         start = timeline.get("prev_batch")
         if limited and first == 0 and isinstance(start, str):
@@ -263,7 +266,7 @@ class Ingest:
                         if self._token_lost or gap.after is not None:
                             self._said.add(transaction)
                         await self._echo(transaction, event_id)
-                elif interesting(event, self._me):
+                elif interesting(event, self._me) and (gap.until or "state_key" not in event):
                     index = MIDDLE - 2000 - fetched
                     rows.append(self._row(gap.room_id, event, gap.sync, index, late=gap.late))
         if start is not None:
