@@ -215,10 +215,10 @@ class Runner:
                 shown = text
 
     async def _is_quick(self, progress: Progress, finished: asyncio.Event) -> bool:
-        """Whether the answer needs no placeholder. While the agent waits for the person, it needs none."""
+        """Whether the answer needs no placeholder. An agent that has only asked back needs none."""
         after = self._answers.placeholder_after
         while not await _soon(finished, after):
-            if progress.state != "asking":
+            if progress.text or progress.state != "asking":
                 return False
             after = max(after, NOTICEABLE)
         return True

@@ -69,7 +69,9 @@ def cases_of(passes: dict[type[Input], Counter[str]], *, full: bool) -> Iterator
     """Every pair, in a fixed order; unless `full`, no more than the second passing."""
     for kind, counts in passes.items():
         for point in sorted(counts):
-            if point.startswith(LATE) and not (kind.waits_for and point.startswith(kind.waits_for)):
+            # An input that waits for late points goes on after them: it is killed at these only.
+            waits = kind.waits_for
+            if not point.startswith(waits) if waits else point.startswith(LATE):
                 continue
             times = counts[point]
             if point.startswith(TIMED):

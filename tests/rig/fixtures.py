@@ -153,7 +153,7 @@ async def make_bot(homeserver: Homeserver, fast_root: Path) -> AsyncIterator[Mak
             bot.kill()
             shutil.rmtree(bot.root, ignore_errors=True)
     complaints = [line for bot, may in made if not may for line in bot.complaints()]
-    assert not complaints
+    assert not complaints, complaints
 
 
 @pytest.fixture(scope="module")
