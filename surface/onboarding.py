@@ -183,6 +183,8 @@ def created(case: Case, owner: str, nonce: str, room_id: str, *, encrypted: bool
     if creation.kind == "chat":
         assert creation.chat_id is not None and user.record.space_id is not None
         room = case.room(room_id)
+        if not room.knows("provision"):
+            return  # The reconciler was faster: it has found the room by its marker.
         room.take(
             "provision",
             owner=owner,
