@@ -233,6 +233,8 @@ class Actors:
             message = await self.in_company(message)
         if isinstance(said, Number) and (dialog is None or message.reply_to is not None):
             return replace(message, stale_list=await self._answers_old_list(message)), Facts()
+        if isinstance(said, Number):
+            return replace(message, apart=await self._stands_apart(message)), Facts()
         spec = BY_NAME.get(said.name) if isinstance(said, Command) else None
         if spec is not None and spec.name in ("context", "load") and room:
             return message, await self._facts(room, spec.name)
@@ -257,6 +259,14 @@ class Actors:
             return await self._is_closed(message.room_id, message.reply_to)
         before = await self._rooms.message_before(message.room_id, message.event_id)
         return self._is_question(before)
+
+    async def _stands_apart(self, message: Message) -> bool:
+        """Whether an agent has answered between the open list and this: then this may be for the agent."""
+        before = await self._rooms.message_before(message.room_id, message.event_id)
+        content = before.get("content") if before is not None else None
+        if before is None or before.get("sender") != self._me or not isinstance(content, dict):
+            return False
+        return content.get("msgtype") == "m.text"
 
     async def _is_closed(self, room_id: str, event_id: str) -> bool:
         """Whether an event is a question or list of ours, and not the open one."""

@@ -31,6 +31,8 @@ class Message:
     """It is a reply to a message of the bot's; looked up where it matters."""
     stale_list: bool = False
     """It is a bare number, and answers a list of an earlier process of ours."""
+    apart: bool = False
+    """It is a bare number, and an agent's answer stands between it and the open list."""
 
     @property
     def addressed(self) -> bool:

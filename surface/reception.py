@@ -92,12 +92,14 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
     if room.state == "unprovisioned" and room.record.inviter == message.sender:
         _undecided(case, room, message, said, house)
         return
-    if not _heard(room.record, message, said, house):
+    if not _heard(room.record, message, said, house) and not _picks(case, room, message, house):
         return
     owner = room.record.matrix_user_id
     assert owner is not None
     user, by_owner = case.user(owner), message.sender == owner
     if message.msgtype in FILES and not limits.exceeded(case, message, room, house.limits):
+        if by_owner:
+            answers.withdraw(case, message.room_id, "cancel")
         case.say(message.room_id, "files-unsupported", message.event_id)
     if message.msgtype not in WORDS or not message.body.strip():
         return
@@ -121,6 +123,7 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
             by_owner
             and dialog.state == "choosing"
             and message.reply_to in (None, dialog.record.list_event_id)
+            and not message.apart
         ):
             answers.pick(Said(case, room, user, message.event_id, "", house), value)
         case Number() if message.stale_list:
@@ -129,6 +132,16 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
             if by_owner:
                 answers.withdraw(case, message.room_id, "cancel")
             _talk(case, room, user, message, house.limits)
+
+
+def _picks(case: Case, room: RoomMachine, message: Message, house: House) -> bool:
+    """Whether a bare number, addressed to nobody, is the owner's choice from the list just above it."""
+    by_owner = message.sender == room.record.matrix_user_id
+    if not by_owner or not house.access.permits(message.sender):
+        return False
+    if not isinstance(parse(message.body), Number) or message.reply_to is not None or message.apart:
+        return False
+    return case.dialog(message.room_id).state == "choosing"
 
 
 def _undecided(

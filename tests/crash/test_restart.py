@@ -6,6 +6,8 @@ import asyncio
 import json
 import random
 import signal
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -94,6 +96,44 @@ async def test_a_timeline_with_a_gap(make_bot: Make, person: Make) -> None:
     assert await words(bot, alice, chat) == [*early, *late, recalled]
     assert len(await notices(bot, alice, chat)) == 1
     assert recalled.startswith(f"You said {len(late)} things"), "the clear was not in its place"
+
+
+async def test_a_gap_in_which_the_bot_was_renamed(make_bot: Make, person: Make) -> None:
+    """To the room a new name of the bot looks like its coming, before which nothing is for it."""
+    bot, alice = await make_bot(), await person("alice")
+    _, chat = await onboarded(bot, alice)
+    await bot.stop()
+    texts = [f"text {n}" for n in range(70)]
+    for text in texts[:5]:
+        await alice.send(chat, text)
+    api = MatrixApi(bot.url, bot.login.access_token)
+    named = ("profile", bot.user_id, "displayname")
+    await api.call("PUT", *named, json={"displayname": "Lambda the Second"})
+    await api.close()
+    for text in texts[5:]:
+        last = await alice.send(chat, text)
+    await bot.start(timeout=60)
+    await alice.answer_to(chat, last, saying=texts[-1])
+    await ask(alice, chat, "done", "done")
+    assert await words(bot, alice, chat) == [*texts, "done"]
+
+
+async def test_a_store_that_fails_in_an_answer_delays_it(make_bot: Make, person: Make) -> None:
+    """Somebody else holds the database for longer than the bot waits for it."""
+    settings = {"answers": {"placeholder_after": 0.2, "edit_every": 0.2}}
+    bot = await make_bot(agents=[SLOW], default="slow", settings=settings, may_complain=True)
+    alice = await person("alice")
+    _, chat = await onboarded(bot, alice)
+    await bot.at_rest()
+    event = await alice.send(chat, LONG)
+    await alice.answer_to(chat, event, saying="two")
+    with closing(sqlite3.connect(bot.state_dir / "lambda_matrix.db")) as database:
+        database.execute("begin immediate")
+        await bot.logged("store.failed")
+        database.rollback()
+    await alice.answer_to(chat, event, where=lambda m: m.body == LONG)
+    await ask(alice, chat, "bye", "bye")
+    assert await words(bot, alice, chat) == [LONG, "bye"]
 
 
 async def test_killed_while_a_gap_is_filled(

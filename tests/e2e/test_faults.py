@@ -27,6 +27,7 @@ from tests.rig.proxy import (
     FaultProxy,
     Garbage,
     Refuse,
+    Rewrite,
     Status,
     TooMany,
     Truncate,
@@ -181,6 +182,34 @@ async def test_sends_fail(desk: Desk, proxy: FaultProxy) -> None:
     # Whatever was repeated was repeated under its own transaction id.
     sends = {r.path for r in proxy.requests if r.method == "PUT" and f"{desk.chat}/send" in r.path}
     assert len(sends) == len(said) + 1
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"event_id": null}', b'{"event_id": 7}'])
+async def test_a_send_that_is_answered_with_nonsense_is_repeated(
+    desk: Desk, proxy: FaultProxy, answer: bytes
+) -> None:
+    rule = proxy.arm("PUT", SEND, Status(200, answer, "application/json"))
+    await desk.person.send(desk.chat, "one")
+    await rule.fired()
+    await answered(desk, "one")
+
+
+@pytest.mark.parametrize(
+    "rooms",
+    [b"[]", b'{"join": []}', b'{"join": {"!a:b": 7}}', b'{"join": {"!a:b": {"timeline": 3}}}'],
+)
+async def test_a_sync_of_the_wrong_shape_harms_nothing(
+    desk: Desk, proxy: FaultProxy, rooms: bytes
+) -> None:
+    def change(body: bytes) -> bytes:
+        return json.dumps({**json.loads(body), "rooms": json.loads(rooms)}).encode()
+
+    # The one that waits comes home with nothing in it; the next one is changed, and what it brought is lost.
+    rule = proxy.arm("GET", r"/sync$", Rewrite(change))
+    await desk.person.set_display_name("Alice the Second")
+    await rule.fired()
+    await desk.person.send(desk.chat, "one")
+    await answered(desk, "one")
 
 
 async def test_sends_that_are_never_answered_say_what_to_look_at(
