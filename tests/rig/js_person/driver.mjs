@@ -62,6 +62,12 @@ const ops = {
     });
     await client.startClient({ initialSyncLimit: 1, disablePresence: true });
     await prepared;
+    // Prepared is not published: who asks for our keys before that finds no device to encrypt for.
+    for (;;) {
+      const known = await client.downloadKeysForUsers([user_id]);
+      if (known.device_keys?.[user_id]?.[device_id]) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     return client.getCrypto().getVersion();
   },
 
