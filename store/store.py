@@ -17,7 +17,19 @@ from typing import Any, Literal, Protocol, TypeAlias
 from machines.effects import Fresh
 
 Table: TypeAlias = Literal[
-    "users", "rooms", "chats", "meta", "inbox", "turns", "outbox", "dirty", "mirrors", "echo"
+    "users",
+    "rooms",
+    "chats",
+    "meta",
+    "inbox",
+    "turns",
+    "outbox",
+    "dirty",
+    "mirrors",
+    "echo",
+    "openai",
+    "platform",
+    "journal",
 ]
 Body: TypeAlias = Mapping[str, Any]
 

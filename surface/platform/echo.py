@@ -1,7 +1,7 @@
 """The embedded agent: says everything back, and needs no network.
 
 One rule: it keeps the whole contract of `interface`, memory and saves included, so that every
-command can be tried, and tested, with nothing but the surface. Its memory is `echo_memory`.
+command can be tried, and tested, with nothing but the surface. Its memory is `chat_memory`.
 
 What it answers, by the text of the message (case and closing punctuation do not matter):
 
@@ -30,7 +30,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, assert_never
 
 from store.store import Store
 
-from .echo_memory import EchoMemory, Remembered, utc_now
+from .chat_memory import ChatMemory, Remembered, utc_now
 from .interface import (
     CANCELLED,
     CLOSED,
@@ -134,8 +134,8 @@ class EchoClient:
         self._installation_id = installation_id
         self._agent_id = agent_id
         self._options = options
-        self._memory = EchoMemory(
-            store, installation_id=installation_id, agent_id=agent_id, now=now
+        self._memory = ChatMemory(
+            store, "echo", installation_id=installation_id, agent_id=agent_id, now=now
         )
         self._streams: set[_Stream] = set()
         self._closed = False

@@ -13,7 +13,7 @@ import pytest
 from store import TinyStore
 from store.memory import MemoryStore
 from store.store import Conflict, Put, StoreError
-from surface.platform import echo_memory
+from surface.platform import chat_memory
 from surface.platform.echo import EchoClient
 from surface.platform.interface import CANCELLED, CallFailed, Done, PlatformError, TextDelta
 
@@ -66,7 +66,7 @@ async def test_asked_in_russian_it_answers_in_russian():
 
 
 async def test_a_long_chat_keeps_its_latest_messages(monkeypatch):
-    monkeypatch.setattr(echo_memory, "REMEMBERED", 3)
+    monkeypatch.setattr(chat_memory, "REMEMBERED", 3)
     client = an_echo()
     for n in range(5):
         await answer(client, message(f"${n}", f"word {n}"))

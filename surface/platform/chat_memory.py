@@ -1,4 +1,7 @@
-"""What the embedded echo agent remembers, kept through the store in the table `echo`.
+"""What stands in for a platform's memory: chats and saves, kept through the store.
+
+The embedded echo agent, the `openai` adapter and the reference platform each keep theirs in a table
+of their own (`MemoryTable`), all in this form.
 
 One rule: a message enters the memory together with its whole answer, in one save, and once. So
 whatever is cut afterwards, the same message finds its answer here and nothing is decided twice.
@@ -15,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from store.documents import VERSIONS, migrated
@@ -37,6 +40,9 @@ REMEMBERED: Final = 500
 _ATTEMPTS: Final = 100
 _REQUESTS: Final = 20
 _SUMMARY_LENGTH: Final = 80
+
+MemoryTable: TypeAlias = Literal["echo", "openai", "platform"]
+"""The tables that hold memories."""
 
 _T = TypeVar("_T")
 
@@ -102,16 +108,30 @@ class _Save:
         )
 
 
-class EchoMemory:
-    """The chats and saves of one echo agent of one installation.
+class ChatMemory:
+    """The chats and saves of one agent of one installation.
+
+    Args:
+        store: where they are kept; stays open.
+        table: whose memory it is.
+        installation_id: part of every key.
+        agent_id: part of every key.
+        now: the clock, for the dates of saves.
 
     Every method raises `CallFailed` where the store cannot be read or written.
     """
 
     def __init__(
-        self, store: Store, *, installation_id: str, agent_id: str, now: Callable[[], datetime]
+        self,
+        store: Store,
+        table: MemoryTable,
+        *,
+        installation_id: str,
+        agent_id: str,
+        now: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._table: MemoryTable = table
         self._installation_id = installation_id
         self._agent_id = agent_id
         self._now = now
@@ -152,9 +172,11 @@ class EchoMemory:
                 loaded_from=before.loaded_from,
                 load_request=before.load_request,
             )
-            if await self._write(Put("echo", key, _conversation_body(after), expect=rev)):
+            if await self._write(
+                Put(self._table, key, _conversation_body(self._table, after), expect=rev)
+            ):
                 return said
-        raise _busy(key)
+        raise _busy(self._table, key)
 
     async def save(self, chat: ChatRef, name: str, *, request_id: str) -> SavedContext:
         """Copy the memory of a chat into the save `name`, once per `request_id`."""
@@ -171,16 +193,16 @@ class EchoMemory:
                 messages=conversation.messages if conversation else (),
                 requests=(*(old.requests if old else ()), request_id)[-_REQUESTS:],
             )
-            if await self._write(Put("echo", key, _save_body(save), expect=rev)):
+            if await self._write(Put(self._table, key, _save_body(self._table, save), expect=rev)):
                 return save.listed()
-        raise _busy(key)
+        raise _busy(self._table, key)
 
     async def saves(self, user_id: str) -> list[SavedContext]:
         """Return the saves of a user, newest first."""
         prefix = self._save_key(user_id, "")
         with _store_failures():
-            rows = await self._store.scan("echo", prefix=prefix)
-        saves = [_parse(key, stored, _save) for key, stored in rows]
+            rows = await self._store.scan(self._table, prefix=prefix)
+        saves = [_parse(self._table, key, stored, _save) for key, stored in rows]
         saves.sort(key=lambda save: save.saved_at, reverse=True)
         return [save.listed() for save in saves]
 
@@ -221,9 +243,11 @@ class EchoMemory:
                 loaded_from=save.name,
                 load_request=request_id,
             )
-            if await self._write(Put("echo", key, _conversation_body(seeded), expect=rev)):
+            if await self._write(
+                Put(self._table, key, _conversation_body(self._table, seeded), expect=rev)
+            ):
                 return save.listed()
-        raise _busy(key)
+        raise _busy(self._table, key)
 
     async def forget(self, user_id: str) -> None:
         """Delete all chats and saves of a user, in one transaction."""
@@ -231,16 +255,16 @@ class EchoMemory:
         saves = self._save_key(user_id, "")
         for _ in range(_ATTEMPTS):
             with _store_failures():
-                rows = await self._store.scan("echo", prefix=chats)
-                rows += await self._store.scan("echo", prefix=saves)
+                rows = await self._store.scan(self._table, prefix=chats)
+                rows += await self._store.scan(self._table, prefix=saves)
             theirs = [
-                Delete("echo", key, expect=stored.rev)
+                Delete(self._table, key, expect=stored.rev)
                 for key, stored in rows
                 if stored.body.get("user_id") == user_id
             ]
             if not theirs or await self._write(*theirs):
                 return
-        raise _busy(chats)
+        raise _busy(self._table, chats)
 
     async def check(self) -> None:
         """Read the store, to see that it can be read."""
@@ -248,7 +272,7 @@ class EchoMemory:
 
     async def _get(self, key: str) -> Stored | None:
         with _store_failures():
-            return await self._store.get("echo", key)
+            return await self._store.get(self._table, key)
 
     async def _read(
         self, key: str, parse: Callable[[Mapping[str, Any]], _T]
@@ -256,7 +280,7 @@ class EchoMemory:
         stored = await self._get(key)
         if stored is None:
             return 0, None
-        return stored.rev, _parse(key, stored, parse)
+        return stored.rev, _parse(self._table, key, stored, parse)
 
     async def _write(self, *writes: Put | Delete) -> bool:
         """Save, or say that something has moved meanwhile."""
@@ -292,9 +316,9 @@ def _loaded(name: str, chat: Conversation) -> SavedContext:
     return SavedContext(id=name, name=name, turns=len(chat.messages), summary=chat.summary)
 
 
-def _conversation_body(conversation: Conversation) -> dict[str, Any]:
+def _conversation_body(table: MemoryTable, conversation: Conversation) -> dict[str, Any]:
     return {
-        "v": VERSIONS["echo"],
+        "v": VERSIONS[table],
         "user_id": conversation.user_id,
         "messages": _messages_text(conversation.messages),
         "loaded_from": conversation.loaded_from,
@@ -311,9 +335,9 @@ def _conversation(body: Mapping[str, Any]) -> Conversation:
     )
 
 
-def _save_body(save: _Save) -> dict[str, Any]:
+def _save_body(table: MemoryTable, save: _Save) -> dict[str, Any]:
     return {
-        "v": VERSIONS["echo"],
+        "v": VERSIONS[table],
         "user_id": save.user_id,
         "name": save.name,
         "saved_at": save.saved_at.isoformat(),
@@ -358,12 +382,14 @@ def _message(body: Mapping[str, Any]) -> Remembered:
     )
 
 
-def _parse(key: str, stored: Stored, parse: Callable[[Mapping[str, Any]], _T]) -> _T:
+def _parse(
+    table: MemoryTable, key: str, stored: Stored, parse: Callable[[Mapping[str, Any]], _T]
+) -> _T:
     """Read a document of ours, or name the one that cannot be read; it is never replaced."""
     try:
-        return parse(migrated("echo", stored.body))
+        return parse(migrated(table, stored.body))
     except (KeyError, TypeError, ValueError) as error:
-        damage = f"document echo/{key} is damaged ({error!r})"
+        damage = f"document {table}/{key} is damaged ({error!r})"
         raise CallFailed(PlatformError("memory_unreadable", damage, retryable=False)) from error
 
 
@@ -378,7 +404,7 @@ def _store_failures() -> Iterator[None]:
         raise CallFailed(PlatformError("store_failed", str(error), retryable=True)) from error
 
 
-def _busy(key: str) -> CallFailed:
+def _busy(table: MemoryTable, key: str) -> CallFailed:
     return CallFailed(
-        PlatformError("memory_busy", f"echo/{key} kept changing while written", retryable=True)
+        PlatformError("memory_busy", f"{table}/{key} kept changing while written", retryable=True)
     )
