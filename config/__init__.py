@@ -1,6 +1,15 @@
 """What the operator decides: settings and agents. Imports nothing of machines, store or surface."""
 
-from config.agents import ADAPTERS, Agent, AgentEntry, EchoAgent, Registry, load_agents
+from config.agents import (
+    ADAPTERS,
+    Agent,
+    AgentEntry,
+    EchoAgent,
+    HttpAgent,
+    OpenAIAgent,
+    Registry,
+    load_agents,
+)
 from config.errors import ConfigError
 from config.settings import (
     Access,
@@ -24,8 +33,10 @@ __all__ = [
     "CatchUp",
     "ConfigError",
     "EchoAgent",
+    "HttpAgent",
     "Limits",
     "Log",
+    "OpenAIAgent",
     "Ops",
     "PasswordLogin",
     "Registry",

@@ -3,15 +3,19 @@
 An agent is reached through an adapter, and each adapter brings a model of its own keys. `ADAPTERS`
 is the one list of them. To add one: a model derived from `AgentEntry`, a line in `ADAPTERS`, a
 member of `Agent`. The order of the file is kept, because people choose agents by number.
+
+A secret is written down, or named: `token_file` a file, `token_env` a variable that hold it. It is read
+when the registry is, so a `Registry` holds the secrets themselves.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from config.errors import (
     ConfigError,
@@ -23,7 +27,9 @@ from config.errors import (
     shown_value,
 )
 from config.reading import read_mapping
-from config.section import Allowed, Seconds, Section
+from config.secrets import secret_problems, with_secrets
+from config.section import Allowed, Seconds, Section, no_bool
+from config.values import Homeserver, PathSetting, Token
 
 EXAMPLE = "config/agents.example.yaml"
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -96,10 +102,108 @@ class EchoAgent(AgentEntry):
     """Seconds between two words of an answer, to watch an answer grow; 0 answers at once."""
 
 
-Agent: TypeAlias = EchoAgent
-"""Any agent. With a second adapter: a union, discriminated by `adapter`."""
+Url: TypeAlias = Annotated[
+    Homeserver, Allowed("an http or https URL without a user, such as http://localhost:8000")
+]
+Variable: TypeAlias = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"),
+    Allowed("the name of an environment variable"),
+]
 
-ADAPTERS: Mapping[str, type[Agent]] = {"echo": EchoAgent}
+
+class _Reached(AgentEntry):
+    # What every agent has that is reached over the network.
+
+    connect_timeout: Seconds = Field(default=10, ge=0.1, le=300)
+    """Seconds that a connection may take."""
+
+    first_timeout: Seconds = Field(default=120, ge=0.1, le=3600)
+    """Seconds until the first sign of an answer."""
+
+    silence_timeout: Seconds = Field(default=60, ge=0.1, le=3600)
+    """Seconds without a single byte after which a connection is taken for dead."""
+
+    answer_timeout: Seconds = Field(default=3600, ge=1, le=86400)
+    """Seconds that a whole answer may take; waiting for a person's yes or no does not count."""
+
+
+class HttpAgent(_Reached):
+    """An agent of a platform that speaks the surface's own contract."""
+
+    adapter: Literal["http"]
+    """`http`: over HTTP and server-sent events, as openapi.json in surface/platform says."""
+
+    url: Url
+    """Where the platform is, without `/v1`."""
+
+    agent: Annotated[str, Field(pattern=r"^\S{1,255}$"), Allowed("text without spaces")] | None = (
+        None
+    )
+    """What the platform calls the agent. Default: the `id`."""
+
+    token: Token | None = None
+    """What the platform knows the surface by. Better in a file or a variable."""
+
+    token_file: PathSetting | None = None
+    """A file with the token; white space around it is ignored. Always empty after loading."""
+
+    token_env: Variable | None = None
+    """A variable with the token. Always empty after loading."""
+
+    reconnect_timeout: Seconds = Field(default=30, ge=0, le=3600)
+    """Seconds for which a platform that cannot be reached is tried again in the middle of a turn."""
+
+
+class OpenAIAgent(_Reached):
+    """A model behind an OpenAI-compatible API. The surface keeps its memory of the conversations."""
+
+    adapter: Literal["openai"]
+    """`openai`: chat completions."""
+
+    url: Url = "https://api.openai.com/v1"
+    """The API's base, usually ending in `/v1`."""
+
+    model: Annotated[str, Field(pattern=r"^\S{1,255}$"), Allowed("text without spaces")]
+    """The model's name at that API."""
+
+    api_key: Token | None = None
+    """The API's key. Better in a file or a variable."""
+
+    api_key_file: PathSetting | None = None
+    """A file with the key; white space around it is ignored. Always empty after loading."""
+
+    api_key_env: Variable | None = None
+    """A variable with the key. Always empty after loading."""
+
+    system: Annotated[str, Field(max_length=100_000)] = ""
+    """The system prompt: who the agent is."""
+
+    temperature: Annotated[float, BeforeValidator(no_bool)] | None = Field(default=None, ge=0, le=2)
+    """How varied the answers are, 0 to 2. Default: the API's own."""
+
+    max_tokens: Annotated[int, BeforeValidator(no_bool)] | None = Field(
+        default=None, ge=1, le=1_000_000
+    )
+    """The longest answer, in tokens. Default: the API's own."""
+
+    history_turns: Annotated[int, BeforeValidator(no_bool)] = Field(default=50, ge=0, le=500)
+    """How many earlier messages, with their answers, the model is told."""
+
+    history_characters: Annotated[int, BeforeValidator(no_bool)] = Field(
+        default=60_000, ge=0, le=10_000_000
+    )
+    """How long these may be together. The oldest are left out first, always with their answers."""
+
+
+Agent: TypeAlias = EchoAgent | HttpAgent | OpenAIAgent
+"""Any agent."""
+
+ADAPTERS: Mapping[str, type[AgentEntry]] = {
+    "echo": EchoAgent,
+    "http": HttpAgent,
+    "openai": OpenAIAgent,
+}
 """The model of each adapter's keys, by the adapter's name."""
 
 
@@ -112,7 +216,7 @@ class Registry(Section):
     default: AgentId | None = None
     """The id of the agent that new people get. Left out, they are asked to choose."""
 
-    agents: Annotated[tuple[Agent, ...], _AT_LEAST_ONE]
+    agents: Annotated[tuple[Annotated[Agent, Field(discriminator="adapter")], ...], _AT_LEAST_ONE]
     """The agents, at least one; people see them numbered from 1 in this order."""
 
     @property
@@ -142,11 +246,12 @@ class _File(Section):
     ]
 
 
-def load_agents(path: Path) -> Registry:
+def load_agents(path: Path, environ: Mapping[str, str] = os.environ) -> Registry:
     """Read the registry.
 
     Args:
-        path: the YAML file.
+        path: the YAML file; files it names count from its directory.
+        environ: where `…_env` is looked up.
 
     Raises:
         ConfigError: with every problem found.
@@ -158,7 +263,7 @@ def load_agents(path: Path) -> Registry:
     entries = data.get("agents")
     if isinstance(entries, list):
         for number, entry in enumerate(entries, start=1):
-            agent = _agent(f"{name}: agent", number, entry)
+            agent = _agent(f"{name}: agent", number, entry, path.absolute().parent, environ)
             if isinstance(agent, list):
                 problems += agent
             else:
@@ -170,7 +275,9 @@ def load_agents(path: Path) -> Registry:
     return Registry(default=data.get("default"), agents=tuple(agents))
 
 
-def _agent(place: str, number: int, entry: Any) -> Agent | list[str]:
+def _agent(
+    place: str, number: int, entry: Any, base: Path, environ: Mapping[str, str]
+) -> Agent | list[str]:
     """Return the agent, or the problems with it."""
     if not isinstance(entry, dict):
         return [f"{place} {number} is not a group of keys; give it `id`, `name` and `adapter`"]
@@ -189,7 +296,12 @@ def _agent(place: str, number: int, entry: Any) -> Agent | list[str]:
     model = ADAPTERS[adapter]
     if problems := _problems(model, entry, place, f"key of adapter {adapter}"):
         return problems
-    return model.model_validate(entry)
+    if problems := secret_problems(model, entry, place):
+        return problems
+    whole, problems = with_secrets(model, entry, place, base, environ)
+    # The secret that was found must fit, too.
+    problems += [] if problems else _problems(model, whole, place, f"key of adapter {adapter}")
+    return problems or cast("Agent", model.model_validate(whole))
 
 
 def _problems(model: type[Section], data: Any, place: str, thing: str) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from config.agents import Registry
+from config.platform import PlatformSettings
 from config.settings import Settings
 
 HERE = Path(__file__).parent
@@ -24,6 +25,9 @@ def schemas() -> Mapping[str, dict[str, Any]]:
     return {
         "surface.schema.json": _titled("Settings of surface", settings),
         "agents.schema.json": _titled("Agents of surface", Registry.model_json_schema()),
+        "platform.schema.json": _titled(
+            "The reference platform", PlatformSettings.model_json_schema()
+        ),
     }
 
 

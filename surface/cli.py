@@ -19,6 +19,7 @@ from rich.markup import escape
 from config import ConfigError, Settings, load_agents, load_settings
 from config.settings import EXAMPLE
 from surface import logs
+from surface.platform.extras import missing_extra
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -126,6 +127,24 @@ def check(config: ConfigFile = None) -> None:
 
     if not run_check(_found(config), out):
         raise typer.Exit(1)
+
+
+@app.command()
+def platform(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="The platform's settings, a YAML file.")
+    ] = Path("platform.yaml"),
+) -> None:
+    """Run the reference platform: agents behind the surface's own contract, until SIGTERM or Ctrl-C."""
+    from config.platform import load_platform  # noqa: PLC0415
+
+    settings = load_platform(config)
+    try:
+        from surface.platform.reference.serve import serve  # noqa: PLC0415 — an extra
+    except ModuleNotFoundError as error:
+        raise Failure(missing_extra("surface platform", error)) from error
+    logs.set_up("info", "auto")
+    serve(settings)
 
 
 @app.command()

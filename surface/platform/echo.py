@@ -57,8 +57,9 @@ ASKED = "Shall I go on?"
 ASKED_TOO = "And shall I tell the others?"
 FAILED = PlatformError("echo_failed", "The agent was asked to fail.", retryable=True)
 
-_FAIL: Final = "fail"
-_QUESTIONS: Final = {"confirm": (ASKED,), "confirm twice": (ASKED, ASKED_TOO)}
+FAIL: Final = "fail"
+CONFIRM: Final = "confirm"
+_QUESTIONS: Final = {CONFIRM: (ASKED,), "confirm twice": (ASKED, ASKED_TOO)}
 _SECOND: Final = "/second"
 """What the id of a second question has behind that of its message."""
 _RECALL_EN: Final = frozenset({"what did i say"})
@@ -153,11 +154,11 @@ class EchoClient:
         stream = _Stream(chat, request.message_id)
         self._streams.add(stream)
         try:
-            command = _command(request.text)
+            command = command_of(request.text)
             questions = _QUESTIONS.get(command, ())
-            if command == _FAIL or questions:
+            if command == FAIL or questions:
                 known = await self._memory.knows(chat, request.message_id)
-                if command == _FAIL and not known:
+                if command == FAIL and not known:
                     yield FAILED
                     return
                 for prompt in () if known else questions:
@@ -300,8 +301,18 @@ def _answer(
 ) -> str:
     """Decide what is said to a message."""
     if verdicts:
-        return f"You said {' and '.join('yes' if said else 'no' for said in verdicts)}."
-    command = _command(text)
+        return verdict_on(verdicts)
+    return said_back(text, style, earlier)
+
+
+def verdict_on(verdicts: Sequence[bool]) -> str:
+    """Tell how the questions were answered."""
+    return f"You said {' and '.join('yes' if said else 'no' for said in verdicts)}."
+
+
+def said_back(text: str, style: Style, earlier: tuple[Remembered, ...]) -> str:
+    """Say a message back, or list what was said before, if it asks for that."""
+    command = command_of(text)
     if command in _RECALL_EN:
         things = "1 thing" if len(earlier) == 1 else f"{len(earlier)} things"
         return _listed(f"You said {things}:", earlier) if earlier else "You said nothing yet."
@@ -323,7 +334,8 @@ def _listed(heading: str, earlier: tuple[Remembered, ...]) -> str:
     return "\n".join((heading, "", *lines))
 
 
-def _command(text: str) -> str:
+def command_of(text: str) -> str:
+    """Return a message as the list of what echo answers knows it."""
     return " ".join(text.split()).rstrip("?!. ").casefold()
 
 

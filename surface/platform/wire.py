@@ -9,7 +9,7 @@ A turn's stream
 `POST /v1/chats/{platform_chat_id}/messages` answers with `text/event-stream`. Each event has an
 `event:` name (the keys of `EVENTS`), one line of JSON as `data:`, and an `id:`, its *place*: how
 much of the stream has been sent when it is through. A `delta` is as long as its text (in
-characters), every other event is one long. So it does not matter how the text is cut into deltas: a
+Unicode code points), every other event is one long. So it does not matter how the text is cut into deltas: a
 reader that says `Last-Event-ID: 17` gets what comes after place 17, also from a platform that was
 restarted meanwhile. Every POST of the same `message_id` with a `Last-Event-ID`, 0 included, goes on
 with the same turn; one without it begins at place 0, and asks anew where the turn had ended with an

@@ -65,10 +65,10 @@ A_LIST = f"a list of at least one agent, as in {EXAMPLE}"
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("{id: researcher, name: R, adapter: http}", "agent `researcher` has adapter `http`; allowed: echo"),
-        ("{id: a, name: R, adapter: ecko}", "agent `a` has adapter `ecko`; allowed: echo (did you mean `echo`?)"),
-        ("{id: a, name: R, adapter: [echo]}", "agent `a` has adapter a list; allowed: echo"),
-        ("{id: a, name: R}", "agent `a` has no `adapter`; allowed: echo"),
+        ("{id: researcher, name: R, adapter: a2a}", "agent `researcher` has adapter `a2a`; allowed: echo, http, openai"),
+        ("{id: a, name: R, adapter: ecko}", "agent `a` has adapter `ecko`; allowed: echo, http, openai (did you mean `echo`?)"),
+        ("{id: a, name: R, adapter: [echo]}", "agent `a` has adapter a list; allowed: echo, http, openai"),
+        ("{id: a, name: R}", "agent `a` has no `adapter`; allowed: echo, http, openai"),
         ("{name: R, adapter: echo}", f"agent 2: `id` is missing; give {AN_ID}"),
         ("{id: Big, name: R, adapter: echo}", f'agent 2: `id` cannot be "Big"; allowed: {AN_ID}'),
         ("{id: 7, name: R, adapter: echo}", f"agent 2: `id` cannot be 7; allowed: {AN_ID}"),

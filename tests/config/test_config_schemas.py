@@ -62,7 +62,11 @@ def test_the_schemas_are_fresh():
 
 
 def test_a_stale_schema_is_noticed(tmp_path, monkeypatch, capsys):
-    assert schemas.stale(tmp_path) == ["surface.schema.json", "agents.schema.json"]
+    assert schemas.stale(tmp_path) == [
+        "surface.schema.json",
+        "agents.schema.json",
+        "platform.schema.json",
+    ]
     schemas.write(tmp_path)
     assert schemas.stale(tmp_path) == []
     (tmp_path / "agents.schema.json").write_text("{}")
@@ -72,7 +76,7 @@ def test_a_stale_schema_is_noticed(tmp_path, monkeypatch, capsys):
     assert "agents.schema.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["surface.schema.json", "agents.schema.json"])
+@pytest.mark.parametrize("name", [*schemas.schemas()])
 def test_every_key_is_described(name):
     whole = schema(name)
     for part in [whole, *whole["$defs"].values()]:
@@ -90,6 +94,7 @@ def test_every_key_is_described(name):
         ("surface.schema.json", {"user_id": "lambda"}),
         ("surface.schema.json", {"access": {"allow": ["bob"]}}),
         ("agents.schema.json", {"agents": []}),
+        ("platform.schema.json", {"agents": [{"id": "a", "name": "A", "brain": "scripted"}]}),
         ("agents.schema.json", {"agents": [{"id": "a", "name": "A", "adapter": "http"}]}),
     ],
 )
