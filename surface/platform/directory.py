@@ -12,9 +12,11 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
+from config import HttpAgent, OpenAIAgent
 from store.store import Store
 
 from .echo import EchoClient, EchoOptions
+from .extras import missing_extra
 from .interface import PlatformClient
 
 
@@ -95,7 +97,11 @@ class Directory:
                 f"agent `{agent_id}` has the adapter `{entry.adapter}`, which this program does "
                 f"not have; one of {', '.join(_BUILDERS)}"
             )
-        client = builder(entry, self._store, self._installation_id)
+        try:
+            client = builder(entry, self._store, self._installation_id)
+        except ModuleNotFoundError as error:
+            what = f"agent `{agent_id}`, adapter `{entry.adapter}`,"
+            raise AdapterMissing(missing_extra(what, error)) from error
         self._clients[agent_id] = (entry, client)
         return client
 
@@ -130,4 +136,20 @@ def _echo(entry: AgentEntry, store: Store, installation_id: str) -> PlatformClie
     return EchoClient(store, installation_id=installation_id, agent_id=entry.id, options=entry)
 
 
-_BUILDERS: Final[Mapping[str, Builder]] = {"echo": _echo}
+def _http(entry: AgentEntry, _: Store, installation_id: str) -> PlatformClient:
+    from .http import HttpClient  # noqa: PLC0415 — an extra, and slow to import
+
+    if not isinstance(entry, HttpAgent):
+        raise AdapterMissing(f"agent `{entry.id}`: an http agent needs a `url`")
+    return HttpClient(installation_id=installation_id, agent_id=entry.id, options=entry)
+
+
+def _openai(entry: AgentEntry, store: Store, installation_id: str) -> PlatformClient:
+    from .openai import OpenAIClient  # noqa: PLC0415 — an extra, and slow to import
+
+    if not isinstance(entry, OpenAIAgent):
+        raise AdapterMissing(f"agent `{entry.id}`: an openai agent needs a `model`")
+    return OpenAIClient(store, installation_id=installation_id, agent_id=entry.id, options=entry)
+
+
+_BUILDERS: Final[Mapping[str, Builder]] = {"echo": _echo, "http": _http, "openai": _openai}

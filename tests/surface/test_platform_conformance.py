@@ -1,22 +1,23 @@
 """The contract of `surface.platform.interface`, shown by every adapter.
 
 An adapter joins by an entry in `PLATFORMS`: how its client is made for an installation and an agent
-over one shared backing (for adapters that stand in for a platform: the store), and how to word what
-the tests need said. What an adapter declares it cannot do is skipped, not weakened.
+over one shared backing (a service on loopback; for adapters that stand in for a platform, the store),
+and how to word what the tests need said. What an adapter declares it cannot do is skipped, not weakened.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
 
+from config import HttpAgent, OpenAIAgent
 from store.memory import MemoryStore
-from store.store import Store
 from surface.platform.echo import EchoClient
+from surface.platform.http import HttpClient
 from surface.platform.interface import (
     CANCELLED,
     CLOSED,
@@ -33,6 +34,13 @@ from surface.platform.interface import (
     TurnEvent,
     TurnRequest,
 )
+from surface.platform.openai import OpenAIClient
+from surface.platform.reference.brain import EchoBrain
+from surface.platform.reference.desk import Desk
+from surface.platform.reference.service import make_app
+from surface.platform.wire import AgentCard
+from tests.rig.model_server import ModelServer
+from tests.rig.services import serving
 
 ALICE, BOB = "@alice:hs", "@bob:hs:8448"
 
@@ -48,13 +56,13 @@ class Platform:
     """A platform under test: `client` may be called again, as after a restart of the surface."""
 
     client: Callable[..., PlatformClient]
-    store: Store
     recall: str = "What did I say?"
     confirm: str = "confirm"
     fail: str = "fail"
 
 
-def _echo(delay: float) -> Platform:
+@contextmanager
+def _echo(delay: float) -> Iterator[Platform]:
     store = MemoryStore()
 
     def client(installation_id: str = "inst", agent_id: str = "echo") -> PlatformClient:
@@ -65,20 +73,60 @@ def _echo(delay: float) -> Platform:
             options=Options(delay=delay),
         )
 
-    return Platform(client, store)
+    yield Platform(client)
 
 
-PLATFORMS = {"echo": lambda: _echo(0), "slow echo": lambda: _echo(0.001)}
+@contextmanager
+def _http(delay: float) -> Iterator[Platform]:
+    options = Options(delay=delay)
+    names = ("echo", "other")
+    brains = {name: EchoBrain(options) for name in names}
+    cards = [AgentCard(id=name, name=name) for name in names]
+    with serving(make_app(Desk(MemoryStore(), brains), cards, "secret")) as url:
+
+        def client(installation_id: str = "inst", agent_id: str = "echo") -> PlatformClient:
+            entry = HttpAgent(id=agent_id, name="E", adapter="http", url=url, token="secret")
+            return HttpClient(installation_id=installation_id, agent_id=agent_id, options=entry)
+
+        yield Platform(client)
+
+
+@contextmanager
+def _openai() -> Iterator[Platform]:
+    store = MemoryStore()
+    with serving(ModelServer().app) as url:
+
+        def client(installation_id: str = "inst", agent_id: str = "echo") -> PlatformClient:
+            entry = OpenAIAgent(
+                id=agent_id, name="E", adapter="openai", url=f"{url}/v1", model="parrot"
+            )
+            return OpenAIClient(
+                store, installation_id=installation_id, agent_id=agent_id, options=entry
+            )
+
+        yield Platform(client)
+
+
+PLATFORMS = {
+    "echo": lambda: _echo(0),
+    "slow echo": lambda: _echo(0.001),
+    "http": lambda: _http(0),
+    "slow http": lambda: _http(0.001),
+    "openai": _openai,
+}
 
 
 @pytest.fixture(params=PLATFORMS)
-def platform(request: pytest.FixtureRequest) -> Platform:
-    return PLATFORMS[request.param]()
+def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
+    with PLATFORMS[request.param]() as made:
+        yield made
 
 
 @pytest.fixture
-def client(platform: Platform) -> PlatformClient:
-    return platform.client()
+async def client(platform: Platform):
+    made = platform.client()
+    yield made
+    await made.aclose()
 
 
 def message(message_id: str, text: str, chat: str = "1", **changes: str) -> TurnRequest:
