@@ -54,6 +54,7 @@ class Desk:
         self._journal = Journal(store)
         self._works: dict[tuple[ChatRef, str], tuple[Work, asyncio.Task[None]]] = {}
         self._taking = asyncio.Lock()
+        self._closed = False
 
     async def turn(
         self, chat: ChatRef, message: Message, place: int | None
@@ -147,7 +148,8 @@ class Desk:
         return "; ".join(f"{agent}: {why}" for agent, why in said if why)
 
     async def aclose(self) -> None:
-        """Stop all work where it is; it goes on when it is asked for again."""
+        """Stop all work where it is; it goes on when it is asked for again. Twice is no error."""
+        self._closed = True
         tasks = [task for _, task in self._works.values()]
         for task in tasks:
             task.cancel()
@@ -160,6 +162,8 @@ class Desk:
     ) -> Work | tuple[TurnEvent, ...]:
         """Return the work on a message, set going if need be, or its events if it has ended."""
         brain, message_id = self._brain(chat), message.message_id
+        if self._closed:
+            raise CallFailed(PlatformError("stopping", "The platform stops.", retryable=True))
         running = self._works.get((_key(chat), message_id))
         if running is not None and running[0].record.end is None:
             return running[0]

@@ -16,7 +16,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from config.errors import ConfigError, problems_of, shown_path
+from config.errors import ConfigError, shown_path
 from config.reading import read_mapping
 from config.section import Allowed, Seconds, Section
 from surface.platform.echo import said_back
@@ -132,8 +132,11 @@ def load_scenario(path: Path) -> Scenario:
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        problems = problems_of(error, Scenario, lambda loc: f"{name}: {_place(loc)}", thing="key")
-    raise ConfigError(problems)
+        found = error.errors(include_url=False)
+    raise ConfigError(
+        f"{name}: {_place(item['loc'])}: {item.get('ctx', {}).get('error', item['msg'])}"
+        for item in found
+    )
 
 
 class ScriptedBrain:
@@ -222,4 +225,5 @@ def _question(message_id: str, number: int) -> str:
 
 
 def _place(loc: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "scenario"
+    # As people count: from 1.
+    return ".".join(str(part + 1 if isinstance(part, int) else part) for part in loc)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -11,7 +17,7 @@ from config.platform import Brain as BrainSettings
 from config.platform import EchoBrain as EchoSettings
 from config.platform import LlmBrain as LlmSettings
 from config.platform import PlatformSettings, ScriptedBrain
-from store import TinyStore
+from store import Store, TinyStore
 from surface.platform.wire import Abilities, AgentCard
 
 from . import scripted
@@ -32,11 +38,14 @@ def serve(settings: PlatformSettings) -> None:
     """
     brains = {agent.id: _brain(agent, settings.workspace) for agent in settings.agents}
     store = TinyStore.open(settings.state)
+    asyncio.run(_serve(settings, store, Desk(store, brains)))
+
+
+async def _serve(settings: PlatformSettings, store: Store, desk: Desk) -> None:
     token = settings.token.get_secret_value() if settings.token else None
-    app = make_app(Desk(store, brains), [_card(agent) for agent in settings.agents], token)
     server = _Server(
         uvicorn.Config(
-            app,
+            make_app(desk, [_card(agent) for agent in settings.agents], token),
             host=settings.host,
             port=settings.port,
             log_level="warning",
@@ -44,12 +53,42 @@ def serve(settings: PlatformSettings) -> None:
             ws="none",
         )
     )
-    server.run()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    stopping = asyncio.create_task(_let_go(server, desk))
+    try:
+        await server.serve()
+    finally:
+        stopping.cancel()
+        await desk.aclose()
+        await store.aclose()
+
+
+async def _let_go(server: _Server, desk: Desk) -> None:
+    """End all streams as soon as the service is told to stop: it would wait for them."""
+    await server.told.wait()
+    await desk.aclose()
 
 
 class _Server(uvicorn.Server):
-    async def startup(self, *args: object, **kwargs: object) -> None:
-        await super().startup(*args, **kwargs)  # type: ignore[arg-type]
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: told to stop, this process ends with 0."""
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        super().handle_exit(sig, frame)
+        self.told.set()
+
+    async def startup(self, *args: Any, **kwargs: Any) -> None:
+        """Listen, and say where."""
+        await super().startup(*args, **kwargs)
         for server in self.servers if self.started else ():
             for socket in server.sockets:
                 host, port = socket.getsockname()[:2]
