@@ -55,9 +55,10 @@ _STATUS: Final[Mapping[type[CallFailed], int]] = {
     ConfirmationGone: 404,
     ChatInUse: 409,
 }
+_TROUBLE: Final = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    "4XX": {"model": Problem, "description": "Not to be had so.", "content": {PROBLEM: {}}},
-    "5XX": {"model": Problem, "description": "Not now.", "content": {PROBLEM: {}}},
+    "4XX": {"description": "Not to be had so.", "content": _TROUBLE},
+    "5XX": {"description": "Not now.", "content": _TROUBLE},
 }
 _BEARER: Final = HTTPBearer(auto_error=False, description="The platform's token.")
 _CHAT: Final = f"/{VERSION}/chats/{{platform_chat_id}}"
@@ -255,7 +256,7 @@ def _streaming(guarded: Mapping[str, Any]) -> dict[str, Any]:
     kinds = "; ".join(f"`{name}` ({kind.__name__})" for name, kind in EVENTS.items())
     stream = {
         "description": f"Server-sent events; by `event:`, what `data:` holds: {kinds}.",
-        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        "content": {EVENT_STREAM: {"schema": {"oneOf": [_one_event(name) for name in EVENTS]}}},
     }
     return {
         **guarded,
@@ -264,18 +265,35 @@ def _streaming(guarded: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _one_event(name: str) -> dict[str, Any]:
+    held = {"$ref": f"#/components/schemas/{EVENTS[name].__name__}"}
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": held}
+    place = {"type": "string", "pattern": "^[0-9]+$"}
+    return {
+        "type": "object",
+        "required": ["event", "id", "data"],
+        "properties": {"event": {"const": name}, "id": place, "data": data},
+    }
+
+
 def _describe_events(app: FastAPI) -> None:
-    """Put what the events hold into the OpenAPI document; FastAPI knows nothing of it."""
+    """Put events and problems into the OpenAPI document; FastAPI knows nothing of them."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = plain()
-            for kind in EVENTS.values():
+            for kind in (*EVENTS.values(), Problem):
                 schema = TypeAdapter(kind).json_schema(
                     ref_template="#/components/schemas/{model}", mode="serialization"
                 )
                 document["components"]["schemas"][kind.__name__] = schema
+            # FastAPI's own, which nobody sends here.
+            for path in document["paths"].values():
+                for call in path.values():
+                    call["responses"].pop("422", None)
+            for gone in ("HTTPValidationError", "ValidationError"):
+                document["components"]["schemas"].pop(gone, None)
         return app.openapi_schema or {}
 
     app.openapi = described  # type: ignore[method-assign]
