@@ -35,6 +35,7 @@ from surface.platform.interface import (
     TextDelta,
     TurnRequest,
 )
+from surface.reasons import failure
 from surface.texts import Markdown
 
 log = structlog.get_logger()
@@ -134,8 +135,8 @@ class Runner:
         except asyncio.CancelledError:
             await self._cancel(client, request)
             raise
-        except CallFailed as error:
-            return _failed(error.error)
+        except CallFailed as failed:
+            return failure(failed.error)
         except Exception as error:
             # An adapter's bug must not take the room with it.
             log.exception("turn.adapter_broke", agent=turn.agent_id)
@@ -159,7 +160,8 @@ class Runner:
                             point="input",
                         )
                     case PlatformError() as error:
-                        return _failed(error)
+                        log.info("turn.failed", agent=turn.agent_id, code=error.code)
+                        return failure(error)
                     case Done():
                         return None
                     case _:
@@ -279,10 +281,6 @@ class Runner:
                 ("users", user_key(turn.user_id)),
             ],
         )
-
-
-def _failed(error: PlatformError) -> Text:
-    return Text("turn-failed", {"reason": error.message.strip().rstrip(".") or error.code})
 
 
 def _take(case: Case, turn_id: str, event: str, **details: object) -> None:

@@ -15,6 +15,8 @@ restarted meanwhile. Every POST of the same `message_id` with a `Last-Event-ID`,
 with the same turn; one without it begins at place 0, and asks anew where the turn had ended with an
 `error`.
 
+A question that was answered is sent to later readers as a `status`: nobody is asked twice.
+
 `done` or `error` is the last event. Comments (`: ping`) tell that the platform lives. Names that a
 reader does not know are passed over.
 

@@ -88,6 +88,25 @@ turn-failed = The agent could not answer: { $reason }.{ $again ->
     [0] {""}
    *[other] {" "}`!retry` asks again.
 }
+turn-unreachable = The agent cannot be reached at the moment.{ $again ->
+    [0] {""}
+   *[other] {" "}`!retry` asks again.
+}
+turn-broken-off = The connection to the agent broke off.{ $again ->
+    [0] {""}
+   *[other] {" "}`!retry` asks again.
+}
+turn-timeout = The agent took too long to answer.{ $again ->
+    [0] {""}
+   *[other] {" "}`!retry` asks again.
+}
+turn-busy = The agent has too much to do at the moment.{ $again ->
+    [0] {""}
+   *[other] {" "}`!retry` asks again.
+}
+turn-too-long = The answer grew too long and was cut off here.
+turn-unauthorized = The agent does not accept this bot. Only its operator can mend that.
+turn-garbled = What the agent answers cannot be understood. Only its operator can mend that.
 turn-agent-gone = The agent `{ $id }` is not available any more. Say anything to choose another one.
 turn-stopped = Stopped.
 turn-crashed = The agent broke off: { $reason }.{ $again ->

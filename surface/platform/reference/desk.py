@@ -173,7 +173,7 @@ class Desk:
         messages = conversation.messages if conversation else ()
         if record is not None and record.end is not None:
             if isinstance(record.end, Done) or not anew:
-                return record.events
+                return record.told
             record = None
         if known is not None:
             return _answered(known)

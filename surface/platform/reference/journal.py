@@ -18,7 +18,14 @@ from urllib.parse import quote
 
 from store.documents import VERSIONS
 from store.store import Conflict, Delete, Put, Store, Write
-from surface.platform.interface import ChatRef, Done, PlatformError, TurnEvent
+from surface.platform.interface import (
+    ChatRef,
+    ConfirmationAsked,
+    Done,
+    PlatformError,
+    Status,
+    TurnEvent,
+)
 from surface.platform.wire import EVENTS, NAMES, data_of, event_from, is_end, joined
 
 KEPT: Final = 20
@@ -48,6 +55,16 @@ class Record:
         """How the turn ended, if it has."""
         last = self.events[-1] if self.events else None
         return last if isinstance(last, Done | PlatformError) else None
+
+    @property
+    def told(self) -> tuple[TurnEvent, ...]:
+        """The events as a reader gets them: nobody is asked again what was answered."""
+        return tuple(
+            Status(event.prompt)
+            if isinstance(event, ConfirmationAsked) and event.id in self.verdicts
+            else event
+            for event in self.events
+        )
 
     def grown(self, *events: TurnEvent) -> Record:
         """The record with more events."""

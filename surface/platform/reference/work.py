@@ -115,7 +115,7 @@ class Work:
         try:
             while True:
                 moved = self._moved
-                for here, event in after(self._record.events, place):
+                for here, event in after(self._record.told, place):
                     place = here
                     yield here, event
                 if self._record.end is not None:
