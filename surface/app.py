@@ -77,6 +77,7 @@ class App:
     rooms: Rooms
     markers: ReadMarkers
     mirrors: MirrorWriter
+    directory: Directory
     look: Callable[[], Awaitable[Picture]]
     """Asks the homeserver what all rooms look like."""
     full: bool
@@ -96,7 +97,10 @@ class App:
         log.info("bot.ready", user=self.settings.user_id, pending=len(self.outbox))
         self.sync.answered = self.answered
         live = asyncio.create_task(self.sync.run(), name="sync")
-        auditing = asyncio.create_task(self._audit(), name="audit")
+        beside = [
+            asyncio.create_task(self._audit(), name="audit"),
+            asyncio.create_task(self.directory.warm(), name="warm"),
+        ]
         failed = asyncio.ensure_future(self.outbox.failed)
         try:
             done, _ = await asyncio.wait({live, failed}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,8 +108,9 @@ class App:
                 task.result()
         finally:
             live.cancel()
-            auditing.cancel()
-            await asyncio.gather(live, auditing, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(live, *beside, return_exceptions=True)
 
     async def stop(self) -> None:
         """Take nothing new, finish or park what runs within the grace, write the token down."""
@@ -291,6 +296,7 @@ async def _built(
             rooms,
             markers,
             mirrors,
+            directory,
             lambda: look(api, session.user_id),
             full,
         )

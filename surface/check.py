@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from config import ConfigError, Registry, Settings, TokenLogin, load_agents, load_settings
+from config import Agent, ConfigError, Registry, Settings, TokenLogin, load_agents, load_settings
 from store import MemoryStore, StoreError
 from store.examine import examine, holder
 from surface.login import DATABASE, MATRIX_STORE, known_session, login_hint
@@ -26,6 +26,7 @@ from surface.matrix import session as sessions
 from surface.matrix.api import CLIENT, Lost, MatrixError, TokenDead
 from surface.matrix.session import Session, SessionError
 from surface.platform.directory import AdapterMissing, Directory
+from surface.platform.interface import Health
 
 TIMEOUT = 10.0
 """Seconds for each question to the homeserver or to an agent."""
@@ -197,25 +198,24 @@ async def _whoami(settings: Settings, session: Session) -> Finding:
 
 
 async def _agents(agents: Registry) -> list[Finding]:
-    findings = []
     directory = Directory(agents, MemoryStore(), "check")
     try:
-        for agent in agents.agents:
-            what = f"agent {agent.id}"
-            try:
-                async with asyncio.timeout(TIMEOUT):
-                    health = await directory.client_for(agent.id).health()
-            except (AdapterMissing, TimeoutError) as error:
-                found = str(error) or f"no answer within {TIMEOUT:.0f} s"
-                findings.append(
-                    Finding("fail", what, found, "correct its entry in the agents' file")
-                )
-                continue
-            if health.ok:
-                findings.append(Finding("ok", what, f"{agent.name}, by {agent.adapter}"))
-            else:
-                to_do = "people are told so when they talk to it; see to it that it runs"
-                findings.append(Finding("warn", what, health.detail or "not well", to_do))
+        return await asyncio.gather(*(_agent(directory, agent) for agent in agents.agents))
     finally:
         await directory.aclose()
-    return findings
+
+
+async def _agent(directory: Directory, agent: Agent) -> Finding:
+    what = f"agent {agent.id}"
+    try:
+        client = directory.client_for(agent.id)
+        async with asyncio.timeout(TIMEOUT):
+            health = await client.health()
+    except AdapterMissing as error:
+        return Finding("fail", what, str(error), "correct its entry in the agents' file")
+    except TimeoutError:
+        health = Health(ok=False, detail=f"no answer within {TIMEOUT:.0f} s")
+    if health.ok:
+        return Finding("ok", what, f"{agent.name}, by {agent.adapter}")
+    to_do = "people are told so when they talk to it; see to it that it runs"
+    return Finding("warn", what, health.detail or "not well", to_do)

@@ -9,6 +9,8 @@ running on it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
@@ -105,6 +107,16 @@ class Directory:
         self._clients[agent_id] = (entry, client)
         return client
 
+    async def warm(self) -> None:
+        """Import what the registry's agents need, beside the event loop: some of it takes seconds.
+
+        What is missing is told when an agent is first asked for.
+        """
+        for adapter in dict.fromkeys(entry.adapter for entry in self._registry.agents):
+            if module := _MODULES.get(adapter):
+                with contextlib.suppress(ImportError):
+                    await asyncio.to_thread(importlib.import_module, module)
+
     async def aclose(self) -> None:
         """Close all clients, each of them even if another fails.
 
@@ -153,3 +165,9 @@ def _openai(entry: AgentEntry, store: Store, installation_id: str) -> PlatformCl
 
 
 _BUILDERS: Final[Mapping[str, Builder]] = {"echo": _echo, "http": _http, "openai": _openai}
+
+_MODULES: Final[Mapping[str, str]] = {
+    "http": "surface.platform.http",
+    "openai": "surface.platform.openai",
+}
+"""The modules of adapters that are slow to import."""

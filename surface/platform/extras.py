@@ -8,7 +8,6 @@ from typing import Final
 _EXTRAS: Final[Mapping[str, str]] = {
     "fastapi": "platform",
     "httpx": "platform",
-    "httpx2": "openai",
     "httpx_sse": "platform",
     "openai": "openai",
     "starlette": "platform",

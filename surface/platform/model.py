@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Protocol, cast
 
-import httpx2
 import openai
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import SecretStr
@@ -105,7 +104,7 @@ class Model:
     ) -> AsyncGenerator[TurnEvent, None]:
         """Answer a message; ends with a `Done` or a `PlatformError`."""
         usage: dict[str, int] = {}
-        length = 0
+        length, finished = 0, False
         try:
             async with asyncio.timeout(self._options.answer_timeout):
                 async with aclosing(self._chunks(prompt(self._options, earlier, text))) as chunks:
@@ -115,6 +114,7 @@ class Model:
                                 "input_tokens": chunk.usage.prompt_tokens,
                                 "output_tokens": chunk.usage.completion_tokens,
                             }
+                        finished |= any(c.finish_reason is not None for c in chunk.choices)
                         piece = "".join(c.delta.content or "" for c in chunk.choices[:1])
                         length += len(piece)
                         if length > LONGEST:
@@ -129,9 +129,11 @@ class Model:
         except TimeoutError:
             yield PlatformError("timeout", "The model took too long to answer.", retryable=True)
         except Exception as error:
-            yield _explained(error)
+            yield _explained(error, begun=length > 0)
         else:
-            if length:
+            if length and not finished:
+                yield PlatformError("broken_off", "The model broke off.", retryable=True)
+            elif length:
                 yield Done(usage=usage)
             else:
                 yield PlatformError("empty", "The model answered nothing.", retryable=True)
@@ -146,7 +148,7 @@ class Model:
         except TimeoutError:
             return Health(ok=False, detail="no answer")
         except Exception as error:
-            return Health(ok=False, detail=_explained(error).message)
+            return Health(ok=False, detail=_explained(error, begun=False).message)
         if self._options.model not in names:
             known = ", ".join(names[:10]) or "none"
             return Health(ok=False, detail=f"no model `{self._options.model}`; there are: {known}")
@@ -179,7 +181,7 @@ class Model:
                     yield chunk
 
 
-def _explained(error: Exception) -> PlatformError:
+def _explained(error: Exception, *, begun: bool) -> PlatformError:
     """Say in the contract's words what went wrong at an API."""
     match error:
         case openai.AuthenticationError() | openai.PermissionDeniedError():
@@ -190,6 +192,8 @@ def _explained(error: Exception) -> PlatformError:
             return PlatformError("busy", "The model's API is over its limits.", retryable=True)
         case openai.APITimeoutError():
             return PlatformError("timeout", "The model's API gave no sign of life.", retryable=True)
+        case openai.APIConnectionError() if begun:
+            return PlatformError("broken_off", "The model broke off.", retryable=True)
         case openai.APIConnectionError():
             return PlatformError(
                 "unreachable", "The model's API cannot be reached.", retryable=True
@@ -198,10 +202,6 @@ def _explained(error: Exception) -> PlatformError:
             wrong = error.status_code < 500
             said = f"The model's API answered {error.status_code}: {_first_line(error.message)}"
             return PlatformError("refused" if wrong else "broken", said, retryable=not wrong)
-        case httpx2.TimeoutException():
-            return PlatformError("timeout", "The model fell silent.", retryable=True)
-        case httpx2.TransportError():
-            return PlatformError("broken_off", "The model broke off.", retryable=True)
         case openai.APIError():
             return PlatformError("broken", f"The model failed: {_first_line(error.message)}", True)
         case ValueError():

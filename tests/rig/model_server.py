@@ -2,7 +2,8 @@
 
 `what did i say` lists the earlier messages of the user; `fail` is HTTP 500; `hold` begins and then says
 nothing more; `silence` never begins; `refuse` is 401, `busy` 429, `nothing` an empty answer, `garbage` no
-JSON, `cut` breaks off. Anything else is said back, word by word.
+JSON, `cut` breaks off, and
+`half` ends without an end. Anything else is said back, word by word.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class ModelServer:
                 return self._stream(answer)
             case "nothing":
                 return self._stream("")
-            case "hold" | "cut" as how:
+            case "hold" | "cut" | "half" as how:
                 return self._stream("one two", how=how)
         return self._stream(users[-1])
 
@@ -68,6 +69,8 @@ class ModelServer:
                 yield _chunk({"choices": [{"index": 0, "delta": {"content": word}}]})
             if how == "hold":
                 await asyncio.Event().wait()
+            if how == "half":
+                return
             if how == "cut":
                 raise RuntimeError("cut")
             yield _chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})

@@ -14,15 +14,20 @@ import pytest
 from rich.console import Console
 
 from config import load_settings
-from store import TinyStore
+from store import MemoryStore, Put, TinyStore
 from surface.check import check
 from surface.homeserver import Homeserver
 from surface.inbox import InboxRow, encode_row
 from surface.login import log_in_again
 from surface.matrix import session as sessions
+from surface.platform.reference.desk import Desk
+from surface.platform.reference.service import make_app
+from surface.platform.wire import AgentCard
 from tests.rig.bot import Bot
 from tests.rig.cli import NOWHERE, Installation
+from tests.rig.model_server import ModelServer
 from tests.rig.proxy import FaultProxy, Status
+from tests.rig.services import serving
 
 PASSWORD = "secret words"
 
@@ -216,3 +221,27 @@ async def test_beside_a_running_bot(make_bot: Any) -> None:
 
 def _settings(there: Installation) -> Any:
     return load_settings(there.root / "surface.yaml", environ={})
+
+
+def test_every_agent_is_reached_and_told_how_it_stands(here: Installation) -> None:
+    platform = {"id": "guide", "name": "Guide", "adapter": "http"}
+    model = {"id": "parrot", "name": "Parrot", "adapter": "openai", "model": "parrot"}
+    card = AgentCard(id="guide", name="Guide")
+    with (
+        serving(make_app(Desk(MemoryStore(), {}), [card], None)) as service,
+        serving(ModelServer().app) as api,
+    ):
+        agents = [
+            platform | {"url": service},
+            platform | {"url": service, "id": "gone"},
+            platform | {"url": "http://127.0.0.1:9", "id": "away"},
+            model | {"url": f"{api}/v1"},
+            model | {"url": f"{api}/v1", "id": "other", "model": "cockatoo"},
+        ]
+        here.write({"agents": agents})
+        _, found, _ = _check(here)
+    assert found["agent guide"] == "ok Guide, by http"
+    assert found["agent gone"].startswith("warn no agent `gone` there; there are: guide")
+    assert found["agent away"].startswith("warn The platform cannot be reached.")
+    assert found["agent parrot"] == "ok Parrot, by openai"
+    assert found["agent other"].startswith("warn no model `cockatoo`; there are: parrot")

@@ -49,6 +49,9 @@ from .work import Sent
 
 log = structlog.get_logger()
 
+LARGEST_BODY: Final = 8_000_000
+"""Bytes of one call."""
+
 _STATUS: Final[Mapping[type[CallFailed], int]] = {
     AgentUnknown: 404,
     SaveMissing: 404,
@@ -109,6 +112,7 @@ def make_app(desk: Desk, agents: Sequence[AgentCard], token: str | None = None) 
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        max_body_size=LARGEST_BODY,
     )
     _handle_errors(app)
     guarded: dict[str, Any] = {"dependencies": [Depends(known)], "responses": _PROBLEMS}
