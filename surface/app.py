@@ -49,6 +49,7 @@ from surface.read_marker import ReadMarkers
 from surface.reconcile.look import look
 from surface.reconcile.observe import Picture
 from surface.reconcile.run import audit, reconcile
+from surface.reload import Reload
 from surface.timers import Timers
 from surface.turn_run import Runner
 from surface.turns import Turns
@@ -78,6 +79,7 @@ class App:
     markers: ReadMarkers
     mirrors: MirrorWriter
     directory: Directory
+    reload: Reload
     look: Callable[[], Awaitable[Picture]]
     """Asks the homeserver what all rooms look like."""
     full: bool
@@ -100,6 +102,7 @@ class App:
         beside = [
             asyncio.create_task(self._audit(), name="audit"),
             asyncio.create_task(self.directory.warm(), name="warm"),
+            asyncio.create_task(self.reload.run(), name="reload"),
         ]
         failed = asyncio.ensure_future(self.outbox.failed)
         try:
@@ -107,8 +110,7 @@ class App:
             for task in done:
                 task.result()
         finally:
-            live.cancel()
-            for task in beside:
+            for task in (live, *beside):
                 task.cancel()
             await asyncio.gather(live, *beside, return_exceptions=True)
 
@@ -297,6 +299,7 @@ async def _built(
             markers,
             mirrors,
             directory,
+            Reload(settings.agents, ledger, deeds, directory),
             lambda: look(api, session.user_id),
             full,
         )
@@ -312,11 +315,20 @@ async def _built(
 
 
 async def serve(
-    settings: Settings, agents: Registry, stop: asyncio.Event, *, full: bool = False
+    settings: Settings,
+    agents: Registry,
+    stop: asyncio.Event,
+    on_hangup: Callable[[Callable[[], None]], None] = lambda _: None,
+    *,
+    full: bool = False,
 ) -> None:
     """Run the bot until `stop` is set.
 
     Args:
+        settings: what the operator decides.
+        agents: the registry, as read.
+        stop: set from outside.
+        on_hangup: is given what to call to have the registry read again.
         full: look at all rooms before anything else.
 
     Raises:
@@ -326,6 +338,7 @@ async def serve(
 
     async def live() -> None:
         async with running(settings, agents, full=full) as app:
+            on_hangup(app.reload.asked.set)
             await app.run()
 
     living = asyncio.create_task(live(), name="app")

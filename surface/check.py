@@ -212,7 +212,9 @@ async def _agent(directory: Directory, agent: Agent) -> Finding:
         async with asyncio.timeout(TIMEOUT):
             health = await client.health()
     except AdapterMissing as error:
-        return Finding("fail", what, str(error), "correct its entry in the agents' file")
+        return Finding(
+            "fail", what, str(error), "install that, or correct its entry in the agents' file"
+        )
     except TimeoutError:
         health = Health(ok=False, detail=f"no answer within {TIMEOUT:.0f} s")
     if health.ok:

@@ -55,6 +55,7 @@ def run(
 ) -> None:
     """Run the bot until SIGTERM or Ctrl-C.
 
+    SIGHUP, or a change of the agents' file, has the agents read again.
     The first start logs in with the password; after that the session in `state_dir` is used.
     """
     settings = _settings(config)
@@ -72,7 +73,15 @@ def run(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(settings, agents, stop, full=full)
+        # Until it runs, a SIGHUP is nothing to die of: the registry has just been read.
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        await serve(
+            settings,
+            agents,
+            stop,
+            on_hangup=lambda read: loop.add_signal_handler(signal.SIGHUP, read),
+            full=full,
+        )
 
     asyncio.run(main())
 

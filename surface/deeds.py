@@ -84,7 +84,7 @@ class Deeds:
         chat_idle: Callable[[str], Awaitable[None]],
     ) -> None:
         self._rooms, self._media = rooms, media
-        self._store, self._agents = store, agents
+        self._store, self.agents = store, agents
         self._directory, self._failpoints = directory, failpoints
         self._encryption, self._installation_id = encryption, installation_id
         self._chat_idle = chat_idle
@@ -301,7 +301,7 @@ class Deeds:
         return Result()
 
     async def _forget(self, row: Row, user_id: str) -> None:
-        for agent in self._agents.agents:
+        for agent in self.agents.agents:
             try:
                 client = self._directory.client_for(agent.id)
                 await client.forget_user(user_id, request_id=row.transaction)
@@ -310,7 +310,7 @@ class Deeds:
         self._failpoints.hit("platform.forgotten")
 
     def _topic(self, locale: str, agent_id: str | None) -> str:
-        agent = self._agents.get(agent_id) if agent_id else None
+        agent = self.agents.get(agent_id) if agent_id else None
         if agent is None:
             return texts.plain(locale, "room-topic-plain")
         return texts.plain(locale, "room-topic", {"agent": agent.name})

@@ -73,7 +73,7 @@ class Directory:
     """
 
     def __init__(self, registry: AgentRegistry, store: Store, installation_id: str) -> None:
-        self._registry = registry
+        self.registry = registry
         self._store = store
         self._installation_id = installation_id
         self._clients: dict[str, tuple[AgentEntry, PlatformClient]] = {}
@@ -86,9 +86,9 @@ class Directory:
             AgentMissing: the registry has no such agent.
             AdapterMissing: its entry cannot be made into a client.
         """
-        entry = self._registry.get(agent_id)
+        entry = self.registry.get(agent_id)
         if entry is None:
-            raise AgentMissing(agent_id, [known.id for known in self._registry.agents])
+            raise AgentMissing(agent_id, [known.id for known in self.registry.agents])
         if (built := self._clients.get(agent_id)) is not None:
             if built[0] == entry:
                 return built[1]
@@ -112,7 +112,7 @@ class Directory:
 
         What is missing is told when an agent is first asked for.
         """
-        for adapter in dict.fromkeys(entry.adapter for entry in self._registry.agents):
+        for adapter in dict.fromkeys(entry.adapter for entry in self.registry.agents):
             if module := _MODULES.get(adapter):
                 with contextlib.suppress(ImportError):
                     await asyncio.to_thread(importlib.import_module, module)

@@ -37,6 +37,13 @@ async def test_the_restart_bench_runs() -> None:
     assert [its["rooms"] for its in figures["plans"]] == [1_000, 10_000, 100_000]
 
 
+async def test_the_bench_of_an_agents_stream_runs() -> None:
+    figures = await _figures("tests.bench.platform", "--chats", "3", "--rounds", "1")
+    for name in ("directly", "by the adapter"):
+        assert 0 < figures[name]["word p50"] <= figures[name]["word p95"]
+    assert figures["at once"]["chats"] == 3
+
+
 async def _figures(*words: str) -> Any:
     """What a bench prints as JSON."""
     process = await asyncio.create_subprocess_exec(

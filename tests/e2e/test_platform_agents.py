@@ -3,6 +3,7 @@ behind an OpenAI-compatible API."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,3 +206,35 @@ async def test_saves_of_a_model_are_kept_by_the_surface(person, make_bot, model)
     await desk.command(desk.chat, "!load fruit")
     assert (await desk.say(desk.chat, "What did I say?")).body == "apples"
     assert THINKING not in [m.body for m in desk.person.messages(desk.chat, bot.user_id)]
+
+
+@pytest.mark.parametrize("way", ["SIGHUP", "the file"])
+async def test_a_changed_registry_is_read_while_an_answer_is_under_way(
+    person, make_bot, platform, way
+):
+    echo = {"id": "echo", "name": "Echo", "adapter": "echo"}
+    bot = await make_bot(agents=[guide_at(platform)], default="guide", settings=QUICK)
+    desk = await met(person, bot)
+    said = await begun(desk, desk.chat, "long", "word3")
+
+    bot.agents, bot.default = [echo], "echo"
+    bot.write_config()
+    if way == "SIGHUP":
+        bot.signal(signal.SIGHUP)
+    await bot.logged("agents.reloaded")
+
+    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == WORDS)
+    assert bot.room(desk.chat)["state"] == "unbound"
+    asked = await desk.person.send(desk.chat, "hello")
+    await desk.person.answer_to(desk.chat, asked, saying="Which agent")
+    await desk.command(desk.chat, "!agent echo")
+    assert (await desk.say(desk.chat, "hello")).body == "hello"
+
+
+async def test_a_registry_that_cannot_be_read_changes_nothing(person, make_bot, platform):
+    bot = await make_bot(agents=[guide_at(platform)], default="guide")
+    desk = await met(person, bot)
+    (bot.root / "agents.yaml").write_text("agents: [{id: guide}]")
+    bot.signal(signal.SIGHUP)
+    await bot.logged("agents.not_reloaded")
+    assert (await desk.say(desk.chat, "hello")).body == "heard: hello"

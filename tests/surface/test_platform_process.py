@@ -96,14 +96,15 @@ async def counted(platform: PlatformProcess, label: str) -> int:
         await store.aclose()
 
 
-async def test_killed_in_the_middle_of_an_answer_it_goes_on_where_it_was(platform, guide):
+@pytest.mark.parametrize("end", ["kill", "stop"])
+async def test_ended_in_the_middle_of_an_answer_it_goes_on_where_it_was(platform, guide, end):
     seen, deltas = [], 0
     async with aclosing(guide.turn(to_guide("$1", "long"))) as stream:
         async for event in stream:
             seen.append(event)
             deltas += isinstance(event, TextDelta)
             if deltas in (5, 25) and isinstance(event, TextDelta):
-                platform.kill()
+                getattr(platform, end)()
                 platform.start()
     assert seen[0] == Status("digging")
     assert text_of(seen) == f"{WORDS} end"

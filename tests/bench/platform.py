@@ -1,0 +1,180 @@
+"""What the HTTP adapter adds to reading a platform's stream directly, and what 200 streams at once take.
+
+    uv run python -m tests.bench.platform [--chats N] [--json]
+
+The platform is a process of its own. It puts the moment of sending into every word (the clock of
+Linux is the same for all processes), so a word's delay is known to the reader. Read directly by httpx
+and by the adapter in turns; then by the adapter in many chats at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from rich.console import Console
+from rich.table import Table
+
+from config import HttpAgent
+from surface.platform.http import HttpClient
+from surface.platform.interface import Done, TextDelta, TurnRequest
+from surface.platform.wire import EVENT_STREAM, frame
+from tests.rig.services import free_port
+
+WORDS = 100
+EVERY = 0.01
+PROJECT = Path(__file__).parents[2]
+
+
+async def _words() -> AsyncIterator[bytes]:
+    place = 0
+    for _ in range(WORDS):
+        word = f"{time.monotonic_ns()} "
+        place += len(word)
+        yield frame(place, TextDelta(word)).encode()
+        await asyncio.sleep(EVERY)
+    yield frame(place + 1, Done()).encode()
+
+
+def serve(port: int) -> None:
+    """The platform: answers everything with stamped words."""
+    app = FastAPI()
+
+    @app.post("/v1/chats/{chat}/messages")
+    async def say(chat: str) -> StreamingResponse:
+        return StreamingResponse(_words(), media_type=EVENT_STREAM)
+
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+
+
+def _delay(text: str) -> float:
+    """Milliseconds since the last word of a delta was sent."""
+    return (time.monotonic_ns() - int(text.rsplit(maxsplit=1)[-1])) / 1e6
+
+
+async def directly(url: str) -> tuple[float, list[float]]:
+    """First word and all words, read by httpx alone; milliseconds."""
+    delays: list[float] = []
+    async with httpx.AsyncClient(trust_env=False) as client:
+        asked = time.monotonic()
+        async with client.stream("POST", f"{url}/v1/chats/1/messages", json={}) as response:
+            async for line in response.aiter_lines():
+                if line.startswith('data: {"text"'):
+                    if not delays:
+                        first = (time.monotonic() - asked) * 1000
+                    delays.append(_delay(json.loads(line[6:])["text"]))
+    return first, delays
+
+
+async def by_adapter(client: HttpClient, chat: int, number: int) -> tuple[float, list[float]]:
+    """The same through the adapter."""
+    request = TurnRequest(f"${chat}.{number}", "bench", "a", str(chat), "@a:b", "hello")
+    delays: list[float] = []
+    asked = time.monotonic()
+    async for event in client.turn(request):
+        if isinstance(event, TextDelta):
+            if not delays:
+                first = (time.monotonic() - asked) * 1000
+            delays.append(_delay(event.text))
+        else:
+            assert isinstance(event, Done), event
+    return first, delays
+
+
+async def measure(url: str, chats: int, rounds: int) -> dict[str, Any]:
+    """All figures; milliseconds and megabytes."""
+    entry = HttpAgent(id="a", name="A", adapter="http", url=url)
+    client = HttpClient(installation_id="bench", agent_id="a", options=entry)
+    runs: dict[str, list[tuple[float, list[float]]]] = {"directly": [], "by the adapter": []}
+    for number in range(-1, rounds):
+        one, other = await directly(url), await by_adapter(client, 1, number)
+        if number >= 0:  # the first are for warming up
+            runs["directly"].append(one)
+            runs["by the adapter"].append(other)
+    figures: dict[str, Any] = {
+        name: {
+            "first": round(statistics.median(first for first, _ in found), 2),
+            "word p50": round(statistics.median(d for _, all_ in found for d in all_), 3),
+            "word p95": round(
+                statistics.quantiles([d for _, all_ in found for d in all_], n=20)[-1], 3
+            ),
+        }
+        for name, found in runs.items()
+    }
+    before = _memory()
+    began = time.monotonic()
+    at_once = await asyncio.gather(*(by_adapter(client, chat, 0) for chat in range(2, chats + 2)))
+    delays = [delay for _, all_ in at_once for delay in all_]
+    figures["at once"] = {
+        "chats": chats,
+        "seconds": round(time.monotonic() - began, 2),
+        "word p50": round(statistics.median(delays), 1),
+        "memory": round(_memory() - before, 1),
+    }
+    await client.aclose()
+    return figures
+
+
+def _memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def bench(chats: int, rounds: int) -> dict[str, Any]:
+    """Start the platform, and measure."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.bench.platform", "--serve", str(port)]
+    process = subprocess.Popen(command, cwd=PROJECT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                try:
+                    await client.get(url)
+                    break
+                except httpx.ConnectError:
+                    assert process.poll() is None, "the platform ended"
+                    await asyncio.sleep(0.05)
+        return await measure(url, chats, rounds)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chats", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve)
+        return
+    figures = asyncio.run(bench(options.chats, options.rounds))
+    if options.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+        return
+    table = Table("", "first word, ms", "a word p50, ms", "a word p95, ms")
+    for name in ("directly", "by the adapter"):
+        table.add_row(name, *(str(value) for value in figures[name].values()))
+    console = Console()
+    console.print(table)
+    console.print(figures["at once"])
+
+
+if __name__ == "__main__":
+    main()
