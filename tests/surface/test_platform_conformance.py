@@ -35,10 +35,11 @@ from surface.platform.interface import (
     TurnRequest,
 )
 from surface.platform.openai import OpenAIClient
-from surface.platform.reference.brain import EchoBrain
+from surface.platform.reference.brain import Brain, EchoBrain
 from surface.platform.reference.desk import Desk
+from surface.platform.reference.llm import LlmBrain
 from surface.platform.reference.service import make_app
-from surface.platform.wire import AgentCard
+from surface.platform.wire import Abilities, AgentCard
 from tests.rig.model_server import ModelServer
 from tests.rig.services import serving
 
@@ -77,11 +78,9 @@ def _echo(delay: float) -> Iterator[Platform]:
 
 
 @contextmanager
-def _http(delay: float) -> Iterator[Platform]:
-    options = Options(delay=delay)
-    names = ("echo", "other")
-    brains = {name: EchoBrain(options) for name in names}
-    cards = [AgentCard(id=name, name=name) for name in names]
+def _http(brain: Callable[[], Brain], abilities: Abilities) -> Iterator[Platform]:
+    brains = {name: brain() for name in ("echo", "other")}
+    cards = [AgentCard(id=name, name=name, abilities=abilities) for name in brains]
     with serving(make_app(Desk(MemoryStore(), brains), cards, "secret")) as url:
 
         def client(installation_id: str = "inst", agent_id: str = "echo") -> PlatformClient:
@@ -89,6 +88,14 @@ def _http(delay: float) -> Iterator[Platform]:
             return HttpClient(installation_id=installation_id, agent_id=agent_id, options=entry)
 
         yield Platform(client)
+
+
+@contextmanager
+def _http_llm() -> Iterator[Platform]:
+    with serving(ModelServer().app) as url:
+        entry = OpenAIAgent(id="m", name="M", adapter="openai", url=f"{url}/v1", model="parrot")
+        with _http(lambda: LlmBrain(entry), Abilities(confirmations=False, files=False)) as made:
+            yield made
 
 
 @contextmanager
@@ -110,8 +117,9 @@ def _openai() -> Iterator[Platform]:
 PLATFORMS = {
     "echo": lambda: _echo(0),
     "slow echo": lambda: _echo(0.001),
-    "http": lambda: _http(0),
-    "slow http": lambda: _http(0.001),
+    "http": lambda: _http(lambda: EchoBrain(Options()), Abilities()),
+    "slow http": lambda: _http(lambda: EchoBrain(Options(delay=0.001)), Abilities()),
+    "http to a model": _http_llm,
     "openai": _openai,
 }
 
@@ -125,6 +133,7 @@ def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
 @pytest.fixture
 async def client(platform: Platform):
     made = platform.client()
+    await made.health()  # from then on it knows what the platform can do
     yield made
     await made.aclose()
 

@@ -25,7 +25,8 @@ from surface.platform.interface import (
     TextDelta,
 )
 from surface.platform.reference.journal import Journal
-from tests.rig.services import PROJECT, PlatformProcess
+from tests.rig.model_server import ModelServer
+from tests.rig.services import PROJECT, PlatformProcess, serving
 
 from .test_platform_conformance import a_chat, answer, events, message, text_of, turns
 
@@ -223,6 +224,31 @@ async def test_health_knows_whether_the_agent_is_there(platform, guide):
     assert not health.ok
     assert health.detail == "no agent `stranger` there; there are: guide, echo"
     await stranger.aclose()
+
+
+async def test_a_model_cut_by_a_kill_fails_clearly_and_is_asked_again(tmp_path):
+    model = ModelServer()
+    with serving(model.app) as url:
+        brain = {"id": "guide", "name": "M", "brain": "llm", "model": "parrot", "url": f"{url}/v1"}
+        platform = PlatformProcess(tmp_path, [brain], token="s3cret")
+        platform.start()
+        client = to(platform, "guide")
+        try:
+            await answer(client, to_guide("$0", "before"))
+            seen = []
+            async with aclosing(client.turn(to_guide("$1", "hold"))) as stream:
+                async for event in stream:
+                    seen.append(event)
+                    if isinstance(event, TextDelta) and text_of(seen) == "one two":
+                        platform.kill()
+                        platform.start()
+            assert isinstance(seen[-1], PlatformError)
+            assert (seen[-1].code, seen[-1].retryable) == ("interrupted", True)
+            assert len(model.asked) == 2, "nobody asked the model again"
+            assert await answer(client, to_guide("$2", "What did I say?")) == "before"
+        finally:
+            await client.aclose()
+            platform.kill()
 
 
 def test_a_scenario_that_cannot_be_played_is_named(tmp_path):
