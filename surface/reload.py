@@ -18,7 +18,7 @@ from config import ConfigError, Registry, load_agents
 from surface.deeds import Deeds
 from surface.ledger import Ledger
 from surface.platform.directory import Directory
-from surface.reconcile.apply import reconcile
+from surface.reconcile.run import reconcile
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from config import load_settings
-from store import MemoryStore, Put, TinyStore
+from store import MemoryStore, TinyStore
 from surface.check import check
 from surface.homeserver import Homeserver
 from surface.inbox import InboxRow, encode_row
