@@ -266,7 +266,8 @@ class Actors:
         content = before.get("content") if before is not None else None
         if before is None or before.get("sender") != self._me or not isinstance(content, dict):
             return False
-        return content.get("msgtype") == "m.text"
+        # What a running turn is still writing came before the list, or beside it.
+        return content.get("msgtype") == "m.text" and not self._ledger.memory.running
 
     async def _is_closed(self, room_id: str, event_id: str) -> bool:
         """Whether an event is a question or list of ours, and not the open one."""
