@@ -27,8 +27,8 @@ async def test_who_is_denied_is_not_heard(person: Make, make_bot: Make) -> None:
     await alice.until_member(room, bot.user_id, "leave")
     assert (await other.say(other.chat, "hello")).body == "hello"
     # What was denied is not made up for when it is allowed again.
-    await bot.stop()
     await bot.at_rest()
+    await bot.stop()
     del bot.settings["access"]
     await bot.start()
     assert (await desk.say(desk.chat, "and now?")).body == "and now?"

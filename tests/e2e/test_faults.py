@@ -35,7 +35,7 @@ from tests.rig.proxy import (
 
 PATIENCE = 60.0
 """Seconds for an answer that has to get through several failures, each waited for."""
-AT_MOST = 100
+AT_MOST = 30
 """Failing requests of the bot in any second, whatever happens and of whatever kind."""
 BUSY = 400
 """Requests of the bot in any second: a backlog makes hundreds, a bot that spins thousands."""
