@@ -364,9 +364,13 @@ class Bot:
             with self._lock:
                 self._waiting.remove(waiter)
 
+    def tail(self, most: int = 200) -> str:
+        """The last lines that it logged, over all runs."""
+        lines = self.events(runs=True)[-most:]
+        return "\n  ".join([self.user_id, *(json.dumps(ln, ensure_ascii=False) for ln in lines)])
+
     def _said(self, what: str) -> str:
-        lines = [json.dumps(line, ensure_ascii=False) for line in self.events()[-30:]]
-        return "\n  ".join([f"{what}; its log:", *lines])
+        return f"{what}; its log:\n{self.tail(30)}"
 
 
 @dataclass(frozen=True)

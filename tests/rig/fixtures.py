@@ -151,6 +151,7 @@ async def make_bot(homeserver: Homeserver, fast_root: Path) -> AsyncIterator[Mak
     finally:
         for bot, _ in made:
             bot.kill()
+            print(bot.tail())  # seen only where the test failed
             shutil.rmtree(bot.root, ignore_errors=True)
     complaints = [line for bot, may in made if not may for line in bot.complaints()]
     assert not complaints, complaints
