@@ -33,8 +33,8 @@ from tests.rig.proxy import (
     Truncate,
 )
 
-PATIENCE = 60.0
-"""Seconds for an answer that has to get through several failures, each waited for."""
+PATIENCE = 150.0
+"""Seconds for an answer that has to get through several failures in a row: the waits double."""
 AT_MOST = 30
 """Failing requests of the bot in any second, whatever happens and of whatever kind."""
 BUSY = 400
