@@ -17,6 +17,7 @@ from machines.tray import Tray
 class Progress:
     """How far a running turn has come."""
 
+    room_id: str
     state: str
     text: str = ""
 

@@ -81,7 +81,8 @@ class Runner:
         turn = await self._turn(turn_id)
         if turn is None:
             return
-        progress = self._ledger.memory.running[turn_id] = Progress("waiting")
+        progress = Progress(turn.room_id, "waiting")
+        self._ledger.memory.running[turn_id] = progress
         if turn.asked:
             await self._end(turn, "fail", body="", ending=Text("turn-interrupted"))
             return
