@@ -41,6 +41,7 @@ from surface.matrix.media import Media
 from surface.matrix.rooms import Rooms
 from surface.matrix.session import Session, SessionError
 from surface.matrix.sync import SyncLoop, backoff
+from surface.matrix.tls import greeted
 from surface.memory import Memory
 from surface.mirrors.writer import MirrorWriter
 from surface.outbox import Outbox
@@ -201,7 +202,7 @@ async def running(
         StoreError: the state directory is locked, damaged or not writable.
         SessionError: the bot cannot log in.
     """
-    fresh = await first_login(settings)
+    fresh = await _reached(lambda: first_login(settings), settings)
     try:
         store: Store = TinyStore.open(settings.state_dir / DATABASE)
     except StoreError:
@@ -218,6 +219,7 @@ async def running(
                 hint="what was encrypted for an earlier device of the bot stays unreadable to it",
             )
         full = full or new_device
+        await _reached(lambda: greeted(settings.homeserver), settings)
         async with _built(settings, agents, store, session, full=full) as app:
             yield app
     finally:

@@ -1,8 +1,8 @@
 """`surface check`: is everything there that `surface run` needs? Looks at everything, changes nothing.
 
 Each check ends in findings: what was looked at, how it stands, and, where it does not, what to do. One
-that fails does not hide the others. Nothing is written, nobody is logged in, and nothing is locked for
-longer than a glance, so it may be run beside the bot.
+that fails does not hide the others. Nothing is written and nothing is locked for longer than a glance, so it
+may be run beside the bot. A password that no session was made with yet is tried, and logged out again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from config import Agent, ConfigError, Registry, Settings, TokenLogin, load_agents, load_settings
+from config import (
+    Agent,
+    ConfigError,
+    PasswordLogin,
+    Registry,
+    Settings,
+    load_agents,
+    load_settings,
+)
 from store import MemoryStore, StoreError
 from store.examine import examine, holder
-from surface.login import DATABASE, MATRIX_STORE, known_session, login_hint
+from surface.login import DATABASE, known_session, verify
 from surface.matrix import session as sessions
 from surface.matrix.api import CLIENT, Lost, MatrixError, TokenDead
-from surface.matrix.session import Session, SessionError
+from surface.matrix.session import LoginLimited, SessionError
 from surface.platform.directory import AdapterMissing, Directory
 from surface.platform.interface import Health
 
@@ -137,8 +145,8 @@ async def _online(settings: Settings, agents: Registry | None) -> list[Finding]:
     return findings
 
 
-async def _ask(settings: Settings, where: str, token: str = "") -> dict[str, object]:
-    async with sessions.asking(settings.homeserver, settings.user_id, token) as api:
+async def _ask(settings: Settings, where: str) -> dict[str, object]:
+    async with sessions.asking(settings.homeserver, settings.user_id) as api:
         return await api.request("GET", where, timeout=TIMEOUT)
 
 
@@ -158,17 +166,20 @@ async def _homeserver(settings: Settings) -> Finding:
 async def _login(settings: Settings, *, reached: bool) -> Finding:
     try:
         session = known_session(settings)
+        if not reached:
+            return Finding("warn", "login", "not checked: the homeserver cannot be reached")
+        if session is None:
+            assert isinstance(settings.login, PasswordLogin), "a token is a session"
+            return await _first_login(settings, settings.login)
+        await verify(settings, session)
+        return Finding("ok", "login", f"{session.user_id}, device {session.device_id}")
     except SessionError as error:
         return Finding("fail", "login", str(error))
-    if not reached:
-        return Finding("warn", "login", "not checked: the homeserver cannot be reached")
-    try:
-        return await (_first_login(settings) if session is None else _whoami(settings, session))
     except (Lost, MatrixError) as error:
         return Finding("fail", "login", f"the homeserver does not say: {error}", "try again")
 
 
-async def _first_login(settings: Settings) -> Finding:
+async def _first_login(settings: Settings, way: PasswordLogin) -> Finding:
     answer = await _ask(settings, f"{CLIENT}/login")
     flows = answer.get("flows")
     ways = (
@@ -179,22 +190,16 @@ async def _first_login(settings: Settings) -> Finding:
     if "m.login.password" not in ways:
         to_do = "give an `access_token` and its `device_id` instead of a password"
         return Finding("fail", "login", "the homeserver takes no passwords", to_do)
+    try:
+        # Never as the device of the settings: to log out deletes the device.
+        tried = await sessions.log_in(
+            settings.homeserver, settings.user_id, way.password.get_secret_value()
+        )
+    except LoginLimited as error:
+        return Finding("warn", "login", f"the password could not be tried: {error}")
+    await sessions.log_out(tried)
     found = f"no session yet: the first start logs {settings.user_id} in with the password"
     return Finding("ok", "login", found)
-
-
-async def _whoami(settings: Settings, session: Session) -> Finding:
-    try:
-        answer = await _ask(settings, f"{CLIENT}/account/whoami", session.access_token)
-    except TokenDead:
-        return Finding("fail", "login", login_hint(settings))
-    told = answer.get("user_id"), answer.get("device_id", session.device_id)
-    if told != (session.user_id, session.device_id):
-        place = "the settings" if isinstance(settings.login, TokenLogin) else MATRIX_STORE
-        found = f"the token in {place} is of {told[0]}, device {told[1]}"
-        to_do = f"correct `user_id` ({session.user_id}) or `device_id` ({session.device_id})"
-        return Finding("fail", "login", found, to_do)
-    return Finding("ok", "login", f"{session.user_id}, device {session.device_id}")
 
 
 async def _agents(agents: Registry) -> list[Finding]:

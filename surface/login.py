@@ -1,8 +1,8 @@
 """Which session the bot has, and how it gets one.
 
 The stored session is the bot's device for ever; a token in the settings is stronger than a stored one, so
-that a dead token is replaced by writing a new one into the settings. A password makes a session once: the
-login comes before anything is written, so that a wrong password leaves nothing behind.
+that a dead token is replaced by writing a new one into the settings. A password makes a session once. Either
+is tried before anything is written, so that a wrong one leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from config import PasswordLogin, Settings, TokenLogin
 from store.lock import StateLock
 from store.store import StoreError
 from surface.matrix import session as sessions
+from surface.matrix.api import CLIENT, TokenDead
 from surface.matrix.session import Session, SessionError
 
 log = structlog.get_logger()
 
 DATABASE = "lambda_matrix.db"
 MATRIX_STORE = "matrix_store"
+ASK_LIMIT = 10.0
+"""Seconds for a question to the homeserver."""
 
 
 def known_session(settings: Settings) -> Session | None:
@@ -45,18 +48,46 @@ def known_session(settings: Settings) -> Session | None:
 
 
 async def first_login(settings: Settings) -> Session | None:
-    """Log in if there is no session yet. Nothing is written.
+    """Log in if there is no session yet; a token that is new is asked about. Nothing is written.
 
     Raises:
         SessionError: the login is not possible; says why and what to do.
+        Lost, MatrixError: the homeserver does not tell whose a new token is.
     """
-    way = settings.login
-    if known_session(settings) is not None or not isinstance(way, PasswordLogin):
+    way, known = settings.login, known_session(settings)
+    if isinstance(way, TokenLogin):
+        if known is not None and known != sessions.load(settings.state_dir / MATRIX_STORE):
+            await verify(settings, known)
+        return None
+    if known is not None:
         return None
     log.info("session.first_login", user=settings.user_id, homeserver=settings.homeserver)
     return await sessions.log_in(
         settings.homeserver, settings.user_id, way.password.get_secret_value(), way.device_id
     )
+
+
+async def verify(settings: Settings, session: Session) -> None:
+    """Ask the homeserver whose a session is.
+
+    Raises:
+        SessionError: the token is dead, or of somebody else or another device.
+        Lost, MatrixError: it does not tell.
+    """
+    try:
+        async with sessions.asking(
+            settings.homeserver, session.user_id, session.access_token
+        ) as api:
+            answer = await api.request("GET", f"{CLIENT}/account/whoami", timeout=ASK_LIMIT)
+    except TokenDead:
+        raise SessionError(login_hint(settings)) from None
+    told = answer.get("user_id"), answer.get("device_id", session.device_id)
+    if told != (session.user_id, session.device_id):
+        place = "the settings" if isinstance(settings.login, TokenLogin) else MATRIX_STORE
+        raise SessionError(
+            f"the token in {place} is of {told[0]}, device {told[1]}; correct `user_id` "
+            f"({session.user_id}) or `device_id` ({session.device_id})"
+        )
 
 
 async def take_session(settings: Settings, fresh: Session | None) -> Session:

@@ -20,6 +20,7 @@ from nio import AsyncClient, AsyncClientConfig
 from nio.store import SqliteStore
 
 from surface.matrix.api import CLIENT, Api, Lost, MatrixError, TokenDead
+from surface.matrix.tls import greeted
 
 DEVICE_NAME = "Surface"
 FILE = "session.json"
@@ -27,6 +28,10 @@ FILE = "session.json"
 
 class SessionError(Exception):
     """The bot cannot log in; the message says why and what to do."""
+
+
+class LoginLimited(SessionError):
+    """The homeserver lets nobody log in as often as this; nothing is said of the password."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,12 @@ def keep(folder: Path, session: Session) -> None:
 
 @asynccontextmanager
 async def asking(homeserver: str, user_id: str, access_token: str = "") -> AsyncIterator[Api]:
-    """The homeserver for single requests: no encryption, nothing written."""
+    """The homeserver for single requests: no encryption, nothing written.
+
+    Raises:
+        Lost: its URL says `https`, and there is none.
+    """
+    await greeted(homeserver)
     client = AsyncClient(homeserver, user_id, config=AsyncClientConfig(encryption_enabled=False))
     client.access_token = access_token
     try:
@@ -119,22 +129,24 @@ async def log_in(
         async with asking(homeserver, user_id) as api:
             answer = await api.request("POST", f"{CLIENT}/login", request)
     except MatrixError as error:
-        raise SessionError(_refused(homeserver, user_id, error)) from None
+        raise _refused(homeserver, user_id, error) from None
     except (Lost, TokenDead) as error:
         raise SessionError(
             f"homeserver {homeserver} cannot be reached: {error}. Check `homeserver` and that it runs."
         ) from None
-    if answer.get("user_id") != user_id:
-        raise SessionError(
-            f"logged in as {answer.get('user_id')}, but `user_id` is {user_id}; correct `user_id`"
-        )
-    return Session(
+    session = Session(
         homeserver,
         user_id,
         str(answer.get("device_id")),
         str(answer.get("access_token")),
         secrets.token_urlsafe(32),
     )
+    if answer.get("user_id") != user_id:
+        await log_out(session)
+        raise SessionError(
+            f"logged in as {answer.get('user_id')}, but `user_id` is {user_id}; correct `user_id`"
+        )
+    return session
 
 
 async def log_out(session: Session) -> None:
@@ -144,12 +156,12 @@ async def log_out(session: Session) -> None:
             await api.request("POST", f"{CLIENT}/logout", {}, timeout=10)
 
 
-def _refused(homeserver: str, user_id: str, error: MatrixError) -> str:
+def _refused(homeserver: str, user_id: str, error: MatrixError) -> SessionError:
     if error.errcode == "M_FORBIDDEN":
-        return f"{homeserver} refuses the password of {user_id}; correct `password`"
+        return SessionError(f"{homeserver} refuses the password of {user_id}; correct `password`")
     if error.limited:
-        return f"{homeserver} limits logins; try again in {error.retry_after:.0f} s"
-    return f"{homeserver} refuses the login of {user_id}: {error}"
+        return LoginLimited(f"{homeserver} limits logins; try again in {error.retry_after:.0f} s")
+    return SessionError(f"{homeserver} refuses the login of {user_id}: {error}")
 
 
 def open_session(session: Session, folder: Path) -> AsyncClient:

@@ -23,10 +23,11 @@ from surface.matrix import session as sessions
 from surface.platform.reference.desk import Desk
 from surface.platform.reference.service import make_app
 from surface.platform.wire import AgentCard
+from tests.rig.api import MatrixApi
 from tests.rig.bot import Bot
 from tests.rig.cli import NOWHERE, Installation
 from tests.rig.model_server import ModelServer
-from tests.rig.proxy import FaultProxy, Status
+from tests.rig.proxy import FaultProxy, Status, TooMany
 from tests.rig.services import serving
 
 PASSWORD = "secret words"
@@ -154,6 +155,47 @@ async def test_before_the_first_login(there: Installation, homeserver: Homeserve
     assert (
         found["login"] == f"ok no session yet: the first start logs {user_id} in with the password"
     )
+
+
+@pytest.mark.synapse
+async def test_a_wrong_password_is_found_and_a_right_one_leaves_no_device(
+    there: Installation, homeserver: Homeserver
+) -> None:
+    assert (await _checked(there))[0]
+    user_id = there.settings["user_id"]
+    mine = await homeserver.login(user_id, PASSWORD)
+    api = MatrixApi(homeserver.url, mine.access_token)
+    try:
+        devices = (await api.call("GET", "devices"))["devices"]
+    finally:
+        await api.close()
+    assert "Surface" not in [device["display_name"] for device in devices]
+
+    there.write(password="not it")
+    well, found = await _checked(there)
+    assert not well
+    refused = f"{homeserver.url} refuses the password of {user_id}; correct `password`"
+    assert found["login"] == f"fail {refused}"
+
+
+@pytest.mark.synapse
+async def test_a_login_too_many_says_nothing_of_the_password(
+    there: Installation, proxy: FaultProxy
+) -> None:
+    there.write(homeserver=proxy.url)
+    proxy.arm("POST", "/login$", TooMany(3000))
+    well, found = await _checked(there)
+    assert well
+    assert found["login"].startswith("warn the password could not be tried")
+    assert found["login"].endswith("try again in 3 s")
+
+
+@pytest.mark.synapse
+async def test_tls_where_there_is_none_is_told(there: Installation, homeserver: Homeserver) -> None:
+    there.write(homeserver=homeserver.url.replace("http:", "https:"))
+    well, found = await _checked(there)
+    assert not well
+    assert f"no TLS there; is it {homeserver.url}?" in found["homeserver"]
 
 
 @pytest.mark.synapse

@@ -57,6 +57,26 @@ async def test_a_wrong_password(here: Installation, command: str, homeserver: Ho
     assert here.tree() == before
 
 
+@pytest.mark.parametrize("whose", ["nobody's", "another's"])
+async def test_a_wrong_token(here: Installation, whose: str, homeserver: Homeserver) -> None:
+    token = "syt_gone"
+    if whose == "another's":
+        token = (await homeserver.register(f"other{os.urandom(4).hex()}", PASSWORD)).access_token
+    here.write(password=None, access_token=token, device_id="D1")
+    before = here.tree()
+    said = await _complaint(here, "run")
+    assert ("Put a new `access_token`" if whose == "nobody's" else "correct `user_id`") in said
+    assert token not in said
+    assert here.tree() == before
+
+
+async def test_tls_where_there_is_none(here: Installation, homeserver: Homeserver) -> None:
+    here.write(homeserver=homeserver.url.replace("http:", "https:"))
+    said = await _complaint(here, "run")
+    assert f"no TLS there; is it {homeserver.url}?" in said
+    assert not here.state_dir.exists()
+
+
 async def test_an_account_that_is_not_there(here: Installation) -> None:
     here.write(user_id="@nobody:localhost")
     said = await _complaint(here, "run")
