@@ -41,8 +41,8 @@ from surface.ledger import Ledger
 from surface.matrix.crypto import Crypto
 from surface.matrix.rooms import DIALOG, Rooms
 from surface.matrix.sync import backoff
-from surface.platform.directory import AdapterMissing, AgentMissing, Directory
-from surface.platform.interface import CallFailed, ChatRef
+from surface.platform.directory import Directory
+from surface.platform.interface import CallFailed, ChatRef, PlatformError
 from surface.reception import receive
 
 log = structlog.get_logger()
@@ -304,10 +304,11 @@ class Actors:
                 if command == "load":
                     return Facts(saves=tuple(await client.list_contexts(owner)))
                 return Facts(turns=(await client.describe_context(ref)).turns)
-        except (AgentMissing, AdapterMissing, TimeoutError) as error:
-            return Facts(reason=str(error) or type(error).__name__)
-        except CallFailed as error:
-            return Facts(reason=error.error.message)
+        except CallFailed as failed:
+            return Facts(failed=failed.error)
+        except TimeoutError:
+            said = f"no answer within {ASK_LIMIT:.0f} s"
+            return Facts(failed=PlatformError("timeout", said, retryable=True))
 
 
 async def _at_once(_room_id: str) -> None:

@@ -217,12 +217,12 @@ async def _agent(directory: Directory, agent: Agent) -> Finding:
         async with asyncio.timeout(TIMEOUT):
             health = await client.health()
     except AdapterMissing as error:
-        return Finding(
-            "fail", what, str(error), "install that, or correct its entry in the agents' file"
-        )
+        to_do = "install that, or correct its entry in the agents' file"
+        return Finding("fail", what, error.error.message, to_do)
     except TimeoutError:
         health = Health(ok=False, detail=f"no answer within {TIMEOUT:.0f} s")
     if health.ok:
-        return Finding("ok", what, f"{agent.name}, by {agent.adapter}")
-    to_do = "people are told so when they talk to it; see to it that it runs"
+        doubt = f"; {health.detail}" if health.detail else ""
+        return Finding("ok", what, f"{agent.name}, by {agent.adapter}{doubt}")
+    to_do = "people are told so when they talk to it; see to it that it runs, or correct its entry"
     return Finding("warn", what, health.detail or "not well", to_do)

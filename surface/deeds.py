@@ -52,8 +52,9 @@ from surface.failpoints import Failpoints
 from surface.matrix.courier import Urgency
 from surface.matrix.media import Media
 from surface.matrix.rooms import DIALOG, SOURCE, NewRoom, Rooms
-from surface.platform.directory import AdapterMissing, AgentMissing, Directory
+from surface.platform.directory import Directory
 from surface.platform.interface import CallFailed, ChatRef, ConfirmationGone
+from surface.reasons import reason
 
 log = structlog.get_logger()
 
@@ -206,7 +207,9 @@ class Deeds:
         work = partial(render.parts, words, edits=edits, most=MOST_PARTS + 1)
         contents = work() if len(words) < BRIEF else await asyncio.to_thread(work)
         if len(contents) > MOST_PARTS:
+            # Why it ends is told in the room as well: nobody looks for that in a file.
             hint = texts.say(row.locale, "answer-as-file")
+            hint = _with_ending(hint, answer.ending, row.locale)
             encrypted = await self.is_encrypted(room_id)
             data, name = words.encode("utf-8", "replace"), "answer.md"
             file = await self._media.file_content(data, name, "text/markdown", encrypted=encrypted)
@@ -270,7 +273,7 @@ class Deeds:
             client = self._directory.client_for(agent_id)
             ref = ChatRef(self._installation_id, agent_id, chat, "")
             await client.disconnect_chat(ref, request_id=row.transaction)
-        except (AgentMissing, AdapterMissing, CallFailed) as error:
+        except CallFailed as error:
             log.info("platform.disconnect_skipped", agent=agent_id, why=str(error))
         self._failpoints.hit("platform.disconnected")
 
@@ -291,12 +294,10 @@ class Deeds:
                     await client.load_context(chat, save, request_id=request)
                 case AnswerQuestion(question_id=question, accepted=accepted):
                     await client.answer_confirmation(chat, question, accepted, request_id=request)
-        except (AgentMissing, AdapterMissing) as error:
-            return Result(refused="agent_missing", reason=str(error))
         except CallFailed as error:
             if isinstance(error, ConfirmationGone) and _declines(effect):
                 return Result()
-            return Result(refused=error.error.code, reason=error.error.message)
+            return Result(refused=error.error.code, reason=reason(row.locale, error.error))
         self._failpoints.hit("platform.told")
         return Result()
 
@@ -305,7 +306,7 @@ class Deeds:
             try:
                 client = self._directory.client_for(agent.id)
                 await client.forget_user(user_id, request_id=row.transaction)
-            except (AgentMissing, AdapterMissing, CallFailed) as error:
+            except CallFailed as error:
                 log.error("platform.not_forgotten", agent=agent.id, user=user_id, why=str(error))
         self._failpoints.hit("platform.forgotten")
 

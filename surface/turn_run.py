@@ -25,7 +25,7 @@ from surface.ledger import Ledger
 from surface.matrix.rooms import SOURCE, TYPING_MS, Rooms
 from surface.memory import Progress
 from surface.outbox import Outbox
-from surface.platform.directory import AdapterMissing, AgentMissing, Directory
+from surface.platform.directory import AgentMissing, Directory
 from surface.platform.interface import (
     CallFailed,
     ConfirmationAsked,
@@ -113,9 +113,12 @@ class Runner:
         """Take the agent's answer in; returns why it is none, or not a whole one."""
         try:
             client = self._directory.client_for(turn.agent_id)
-        except (AgentMissing, AdapterMissing):
+        except CallFailed as failed:
             await self._decide(turn.event_id, "start")
-            return Text("turn-agent-gone", {"id": turn.agent_id})
+            if isinstance(failed, AgentMissing):
+                return Text("turn-agent-gone", {"id": turn.agent_id})
+            log.error("turn.agent_not_usable", agent=turn.agent_id, why=failed.error.message)
+            return failure(failed.error)
         await self._decide(turn.event_id, "start", repeatable=client.capabilities.dedupes)
         # From here on an edit of the message comes too late; one that came just in time counts.
         current = await self._turn(turn.event_id) or turn

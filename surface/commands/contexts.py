@@ -8,7 +8,8 @@ from machines.effects import Text
 from surface import texts
 from surface.commands.names import is_fine
 from surface.commands.said import Said
-from surface.platform.interface import SavedContext
+from surface.platform.interface import PlatformError, SavedContext
+from surface.reasons import reason
 
 LISTED = 20
 """Saves that a list shows; the rest can be loaded by name."""
@@ -31,7 +32,7 @@ def show(said: Said) -> None:
     title = agent.name if agent else r.agent_id or ""
     context = r.platform_chat_id or ""
     if said.facts.turns is None:
-        said.reply("context-unknown", agent=title, context=context, reason=said.facts.reason)
+        said.reply("context-unknown", agent=title, context=context, reason=_unknown(said))
     else:
         said.reply("context", agent=title, context=context, turns=said.facts.turns)
 
@@ -47,7 +48,7 @@ def load(said: Said) -> None:
     """List the saves, or load one by name."""
     saves = said.facts.saves
     if saves is None:
-        said.reply("saves-unknown", reason=said.facts.reason)
+        said.reply("saves-unknown", reason=_unknown(said))
     elif not saves:
         said.reply("saves-none")
     elif said.arguments:
@@ -84,6 +85,12 @@ def _load_named(said: Said, saves: tuple[SavedContext, ...]) -> None:
     else:
         known = ", ".join(save.name for save in saves[:LISTED])
         said.reply("save-unknown", name=said.arguments[:80], known=known)
+
+
+def _unknown(said: Said) -> str:
+    """Why the platform did not say what the command is about; nobody asked: as if it were gone."""
+    failed = said.facts.failed or PlatformError("agent_missing", "", retryable=False)
+    return reason(said.case.locale_of(said.user.record.user_id), failed)
 
 
 def _list(said: Said, saves: tuple[SavedContext, ...]) -> texts.Markdown:

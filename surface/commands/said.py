@@ -9,7 +9,7 @@ from machines.effects import Param
 from surface import texts
 from surface.case import Case
 from surface.house import House
-from surface.platform.interface import SavedContext
+from surface.platform.interface import PlatformError, SavedContext
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Facts:
     """How much was said in the room's context."""
     saves: tuple[SavedContext, ...] | None = None
     """The person's saves with the room's agent, newest first."""
-    reason: str = ""
+    failed: PlatformError | None = None
     """Why what the command needs is not known."""
 
 

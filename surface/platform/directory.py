@@ -9,17 +9,20 @@ running on it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol, TypeAlias, runtime_checkable
+
+import structlog
 
 from config import HttpAgent, OpenAIAgent
 from store.store import Store
 
 from .echo import EchoClient, EchoOptions
 from .extras import missing_extra
-from .interface import PlatformClient
+from .interface import CallFailed, PlatformClient, PlatformError
+
+log = structlog.get_logger()
 
 
 class AgentEntry(Protocol):
@@ -49,18 +52,20 @@ class AgentRegistry(Protocol):
         ...
 
 
-class AgentMissing(Exception):
+class AgentMissing(CallFailed):
     """The registry has no such agent."""
 
     def __init__(self, agent_id: str, known: Collection[str]) -> None:
         self.agent_id = agent_id
-        super().__init__(
-            f"agent `{agent_id}` is not in the registry; known: {', '.join(known) or 'none'}"
-        )
+        said = f"agent `{agent_id}` is not in the registry; known: {', '.join(known) or 'none'}"
+        super().__init__(PlatformError("agent_missing", said, retryable=False))
 
 
-class AdapterMissing(Exception):
+class AdapterMissing(CallFailed):
     """An entry names an adapter this program does not have, or lacks that adapter's options."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(PlatformError("not_installed", said, retryable=False))
 
 
 class Directory:
@@ -110,12 +115,17 @@ class Directory:
     async def warm(self) -> None:
         """Import what the registry's agents need, beside the event loop: some of it takes seconds.
 
-        What is missing is told when an agent is first asked for.
+        What is not installed is told to the operator now, and to whoever asks for such an agent.
         """
         for adapter in dict.fromkeys(entry.adapter for entry in self.registry.agents):
-            if module := _MODULES.get(adapter):
-                with contextlib.suppress(ImportError):
-                    await asyncio.to_thread(importlib.import_module, module)
+            if (module := _MODULES.get(adapter)) is None:
+                continue
+            try:
+                await asyncio.to_thread(importlib.import_module, module)
+            except ModuleNotFoundError as error:
+                why = missing_extra(f"the adapter `{adapter}`", error)
+                ids = [entry.id for entry in self.registry.agents if entry.adapter == adapter]
+                log.error("agents.not_installed", agents=", ".join(ids), why=why)
 
     async def aclose(self) -> None:
         """Close all clients, each of them even if another fails.

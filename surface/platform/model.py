@@ -144,7 +144,8 @@ class Model:
             async with asyncio.timeout(self._options.first_timeout):
                 names = [model.id async for model in self._api.models.list()]
         except openai.NotFoundError:
-            return Health(ok=True, detail="the API does not list its models")
+            said = f"the API lists no models, so whether it knows `{self._options.model}` is open"
+            return Health(ok=True, detail=said)
         except TimeoutError:
             return Health(ok=False, detail="no answer")
         except Exception as error:

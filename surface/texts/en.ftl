@@ -88,6 +88,7 @@ turn-failed = The agent could not answer: { $reason }.{ $again ->
     [0] {""}
    *[other] {" "}`!retry` asks again.
 }
+turn-failed-for-good = The agent could not answer: { $reason }.
 turn-unreachable = The agent cannot be reached at the moment.{ $again ->
     [0] {""}
    *[other] {" "}`!retry` asks again.
@@ -107,6 +108,7 @@ turn-busy = The agent has too much to do at the moment.{ $again ->
 turn-too-long = The answer grew too long and was cut off here.
 turn-unauthorized = The agent does not accept this bot. Only its operator can mend that.
 turn-garbled = What the agent answers cannot be understood. Only its operator can mend that.
+turn-not-installed = The agent cannot be reached from here. Only its operator can mend that.
 turn-agent-gone = The agent `{ $id }` is not available any more. Say anything to choose another one.
 turn-stopped = Stopped.
 turn-crashed = The agent broke off: { $reason }.{ $again ->
@@ -118,6 +120,19 @@ turn-interrupted = The answer was cut off by a restart, and asking this agent ag
    *[other] {" "}`!retry` asks again all the same.
 }
 answer-as-file = The answer is too long for the room; here it is as a file.
+
+## Why a call failed, in the gap of another text
+reason-asked-no-more = the agent does not wait for it any more
+reason-broken-off = the connection to the agent broke off
+reason-busy = the agent has too much to do
+reason-garbled = what the agent answers cannot be understood
+reason-gone = the agent is not available any more
+reason-not-installed = the agent cannot be reached from here
+reason-save-missing = there is no such save any more
+reason-timeout = the agent took too long
+reason-unauthorized = the agent does not accept this bot
+reason-unreachable = the agent cannot be reached
+reason-unsupported = the agent cannot do that
 
 ## Commands
 help-head =

@@ -89,6 +89,7 @@ turn-failed = Агент не смог ответить: { $reason }.{ $again ->
     [0] {""}
    *[other] {" "}`!retry` спросит ещё раз.
 }
+turn-failed-for-good = Агент не смог ответить: { $reason }.
 turn-unreachable = Агент сейчас недоступен.{ $again ->
     [0] {""}
    *[other] {" "}`!retry` спросит ещё раз.
@@ -108,6 +109,7 @@ turn-busy = Агент сейчас перегружен.{ $again ->
 turn-too-long = Ответ оказался слишком длинным и здесь прерван.
 turn-unauthorized = Агент не принимает этого бота. Исправить это может только его оператор.
 turn-garbled = Ответ агента невозможно разобрать. Исправить это может только его оператор.
+turn-not-installed = Отсюда с этим агентом нельзя связаться. Исправить это может только его оператор.
 turn-agent-gone = Агент `{ $id }` больше недоступен. Напишите что-нибудь, чтобы выбрать другого.
 turn-stopped = Остановлено.
 turn-crashed = Агент прервался: { $reason }.{ $again ->
@@ -119,6 +121,19 @@ turn-interrupted = Ответ прервал перезапуск, а если �
    *[other] {" "}`!retry` всё-таки спросит ещё раз.
 }
 answer-as-file = Ответ слишком длинный для комнаты; вот он файлом.
+
+## Why a call failed, in the gap of another text
+reason-asked-no-more = агент его больше не ждёт
+reason-broken-off = связь с агентом прервалась
+reason-busy = агент перегружен
+reason-garbled = ответ агента невозможно разобрать
+reason-gone = агент больше недоступен
+reason-not-installed = отсюда с агентом нельзя связаться
+reason-save-missing = такого сохранения больше нет
+reason-timeout = агент слишком долго не отвечал
+reason-unauthorized = агент не принимает этого бота
+reason-unreachable = агент недоступен
+reason-unsupported = агент этого не умеет
 
 ## Commands
 help-head =

@@ -3,6 +3,7 @@ behind an OpenAI-compatible API."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,13 +140,22 @@ async def test_a_surface_killed_in_an_answer_gives_it_whole_and_works_once(
     assert (await looked_into(platform, desk, said))[0] == 1
 
 
-async def test_an_agents_question_is_answered_by_a_tap(person, make_bot, platform):
-    bot = await make_bot(agents=[guide_at(platform)], default="guide")
-    desk = await met(person, bot)
-    said = await desk.person.send(desk.chat, "order")
-    question = await desk.person.answer_to(desk.chat, said, saying="Really?")
+async def test_an_agents_question_is_answered_by_a_tap(someone, mode, make_bot, platform):
+    encrypted = mode == "encrypted"
+    bot = await make_bot(
+        agents=[guide_at(platform)], default="guide", settings=QUICK, encryption=encrypted
+    )
+    desk = await met(someone, bot)
+    said = await begun(desk, desk.chat, "begin", "Let me see")
+    question = await desk.person.answer_to(desk.chat, said, saying="May I?")
     await desk.person.react(desk.chat, question.event_id, YES)
-    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == "Ordered.")
+    whole = await desk.person.answer_to(
+        desk.chat, said, where=lambda m: m.body == "Let me see and done."
+    )
+    assert (question.encrypted, whole.encrypted) == (encrypted, encrypted)
+    again = await desk.say(desk.chat, "said")
+    assert "begin" in again.body
+    assert again.encrypted == encrypted
 
 
 async def test_stop_ends_the_work_on_the_platform_too(person, make_bot, platform):
@@ -182,9 +192,36 @@ async def test_a_platform_that_is_away_is_told_and_asked_again(person, make_bot,
     said = await desk.person.send(desk.chat, "hello")
     told = {"en": "cannot be reached", "ru": "недоступен"}[locale]
     await desk.person.answer_to(desk.chat, said, saying=told)
+    for command in ("!save plans", "!load", "!context"):
+        assert told in (await desk.command(desk.chat, command)).body
     platform.start()
-    again = await desk.person.send(desk.chat, "!retry")
-    await desk.person.answer_to(desk.chat, again, where=lambda m: m.body == "heard: hello")
+    await bot.at_rest()
+    # It is left alone for a while; then it is asked again.
+    async with asyncio.timeout(60):
+        while True:
+            again = await desk.person.send(desk.chat, "!retry")
+            heard = await desk.person.answer_to(desk.chat, again)
+            if heard.body == "heard: hello":
+                break
+            assert told in heard.body
+
+
+async def test_an_agent_whose_extra_is_not_installed_is_told(person, make_bot, tmp_path):
+    absent = tmp_path / "absent" / "openai"
+    absent.mkdir(parents=True)
+    (absent / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='openai')")
+    bot = await make_bot(
+        agents=[parrot_at("http://127.0.0.1:9/v1")],
+        default="parrot",
+        env={"PYTHONPATH": str(absent.parent)},
+        may_complain=True,
+    )
+    line = await bot.logged("agents.not_installed", agents="parrot")
+    assert "pip install 'matrix-surface[openai]'" in line["why"]
+    desk = await met(person, bot)
+    said = await desk.person.send(desk.chat, "hello")
+    await desk.person.answer_to(desk.chat, said, saying="Only its operator can mend that")
+    assert "cannot be reached from here" in (await desk.command(desk.chat, "!load")).body
 
 
 async def test_a_model_cut_by_a_restart_is_not_asked_twice_unasked(person, make_bot, model):

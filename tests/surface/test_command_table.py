@@ -14,6 +14,7 @@ from surface.commands.registry import BY_NAME, COMMANDS
 from surface.commands.said import Facts
 from surface.commands.spec import Spec
 from surface.inputs import Message, Reaction
+from surface.platform.interface import PlatformError
 from surface.texts import LOCALES
 from tests.surface.place import ALICE, BOB, ROOM, ROOMS, USERS, asking, place, running, stored
 
@@ -187,7 +188,14 @@ async def test_whatever_answers_an_open_question_is_taken_somehow(purpose: str, 
             assert said.words or said.turns or said.rows, room
 
 
-@pytest.mark.parametrize("facts", [Facts(), Facts(saves=(), turns=0), Facts(reason="is down")])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        Facts(),
+        Facts(saves=(), turns=0),
+        Facts(failed=PlatformError("x", "is down", retryable=True)),
+    ],
+)
 @pytest.mark.parametrize("body", ["!load", "!load plans", "!context"])
 async def test_a_platform_that_knows_nothing_is_spoken_of(body: str, facts: Facts) -> None:
     for room in ("bound", "cleared"):
