@@ -4,18 +4,18 @@ One rule: nothing is asked twice that might be done twice. A call that was not a
 because it carries a `message_id` or a `request_id`; a stream that broke goes on at its place
 (`Last-Event-ID`), so that the answer is whole and nothing in it is there twice.
 
-Failures come in three kinds. *Away*: the platform cannot be reached, fell silent, is overloaded or
-broken; it is tried again for a while, then the turn fails. *Refused*: it says no; its problem is told.
-*Garbled*: it says what the contract does not know; the turn fails at once. Only *away* counts for the
-breaker.
+A platform that is *away* (`http_failures`) is tried again for a while, then the turn fails; one that refuses
+or garbles fails it at once. Only *away* counts for the breaker. How much of one answer is taken in has an
+end (`MOST`), and so has the time of every call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict
 from typing import Any, Final, Protocol, TypeVar
 
@@ -24,44 +24,53 @@ import structlog
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from .breaker import Breaker
+from .http_failures import (
+    Away,
+    broken_off,
+    failure,
+    garbled,
+    resting,
+    silent,
+    too_long,
+    unreachable,
+)
 from .interface import (
     CallFailed,
     Capabilities,
-    ChatInUse,
     ChatRef,
     ConfirmationAsked,
-    ConfirmationGone,
     ContextDescription,
+    FileOut,
     Health,
     PlatformError,
     SavedContext,
-    SaveMissing,
+    Status,
     TextDelta,
     TurnEvent,
     TurnRequest,
-    Unsupported,
 )
 from .lines import Lines
 from .sse import Garbled, read_body, read_events
 from .streams import Streams
-from .wire import EVENT_STREAM, LAST_EVENT, VERSION, AgentCard, Problem, is_end
+from .wire import EVENT_STREAM, LAST_EVENT, VERSION, AgentCard, is_end, length
 
 log = structlog.get_logger()
 
 LONGEST: Final = 1_000_000
 """Characters of one answer."""
+MOST: Final[Mapping[type[TurnEvent], int]] = {
+    ConfirmationAsked: 50,
+    FileOut: 100,
+    Status: 10_000,
+    TextDelta: LONGEST,
+}
+"""How much of what one answer may hold: of text characters, else events."""
 CALL_TRIES: Final = 3
 PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 5.0
 _ALL: Final = ""
 """The line of calls that belong to no chat."""
 
-_RAISED: Final[Mapping[str, type[CallFailed]]] = {
-    "chat_in_use": ChatInUse,
-    "confirmation_gone": ConfirmationGone,
-    "save_missing": SaveMissing,
-    "unsupported": Unsupported,
-}
 _T = TypeVar("_T")
 
 
@@ -84,19 +93,6 @@ class HttpOptions(Protocol):
     def answer_timeout(self) -> float: ...  # noqa: D102
     @property
     def reconnect_timeout(self) -> float: ...  # noqa: D102
-
-
-class _Away(Exception):
-    """The platform cannot be reached, or not now.
-
-    Args:
-        error: what is told if it stays so.
-        after: seconds to wait at least, where the platform says so.
-    """
-
-    def __init__(self, error: PlatformError, after: float = 0.0) -> None:
-        self.error, self.after = error, after
-        super().__init__(error.message)
 
 
 class HttpClient:
@@ -181,7 +177,10 @@ class HttpClient:
             answer = await self._call(_ALL, "GET", f"/{VERSION}/agents", tries=1)
             cards = _read(TypeAdapter(list[AgentCard]), answer)
         except CallFailed as failed:
-            return Health(ok=False, detail=failed.error.message)
+            said = failed.error.message
+            if failed.error.code in ("not_found", "http_404"):
+                said = f"nothing speaks the contract at {self._options.url} (no /{VERSION}/agents there)"
+            return Health(ok=False, detail=said)
         card = next((card for card in cards if card.id == self._agent), None)
         if card is None:
             known = ", ".join(card.id for card in cards[:10]) or "none"
@@ -199,11 +198,11 @@ class HttpClient:
     async def _answer(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """Ask, and go on where it broke, until there is an end."""
         if (wait := self._breaker.wait) > 0:
-            yield _resting(wait)
+            yield resting(wait)
             return
         clock = asyncio.get_running_loop().time
-        place, length, failures, away_since = 0, 0, 0, 0.0
-        began = False
+        place, failures, away_since, began = 0, 0, 0.0, False
+        held: Counter[type[TurnEvent]] = Counter()
         try:
             async with asyncio.timeout(self._options.answer_timeout) as limit:
                 while True:
@@ -212,9 +211,10 @@ class HttpClient:
                             began = True
                             async for here, event in events:
                                 place, failures = here, 0
-                                length += len(event.text) if isinstance(event, TextDelta) else 0
-                                if length > LONGEST:
-                                    yield _too_long()
+                                held[type(event)] += length(event)
+                                if held[type(event)] > MOST.get(type(event), 1):
+                                    await self._give_up(request)
+                                    yield too_long(LONGEST)
                                     return
                                 # A person may take their time.
                                 asked = isinstance(event, ConfirmationAsked)
@@ -225,8 +225,8 @@ class HttpClient:
                                 if is_end(event):
                                     self._breaker.succeeded()
                                     return
-                        raise _Away(_broken_off())
-                    except _Away as away:
+                        raise Away(broken_off())
+                    except Away as away:
                         failures += 1
                         away_since = clock() if failures == 1 else away_since
                         pause = max(away.after, min(PAUSE * 2 ** (failures - 1), LONGEST_PAUSE))
@@ -240,7 +240,7 @@ class HttpClient:
             yield PlatformError("timeout", "The agent took too long to answer.", retryable=True)
         except Garbled as error:
             log.warning("platform.garbled", agent=self._agent, why=str(error))
-            yield _garbled(str(error))
+            yield garbled(str(error))
         except CallFailed as refused:
             self._breaker.succeeded()
             yield refused.error
@@ -251,7 +251,7 @@ class HttpClient:
         """Ask once, from a place on.
 
         Raises:
-            _Away, CallFailed, Garbled: there is no (further) answer.
+            Away, CallFailed, Garbled: there is no (further) answer.
         """
         body = {
             **self._who(request.user_id),
@@ -262,7 +262,8 @@ class HttpClient:
         headers = {"Accept": EVENT_STREAM} | ({LAST_EVENT: str(place)} if again else {})
         try:
             async with (
-                asyncio.timeout(self._options.first_timeout) as first,
+                # Once it has begun it may be silent for longer, as long as there are signs of life.
+                asyncio.timeout(None if place else self._options.first_timeout) as first,
                 self._lines.line(request.platform_chat_id) as line,
                 line.stream(
                     "POST",
@@ -272,13 +273,20 @@ class HttpClient:
                 ) as response,
             ):
                 if response.status_code != 200:
-                    raise _failure(response, await read_body(response))
+                    raise failure(response, await read_body(response))
                 async with aclosing(read_events(response, place)) as events:
                     async for event in events:
                         first.reschedule(None)
                         yield event
         except httpx.HTTPError as error:
-            raise _Away(_unreachable(error)) from error
+            raise Away(unreachable(error)) from error
+
+    async def _give_up(self, request: TurnRequest) -> None:
+        """Let the platform stop working on what nobody takes in any more."""
+        with suppress(CallFailed, TimeoutError):
+            async with asyncio.timeout(self._options.connect_timeout):
+                request_id = f"{request.message_id}/too-long"
+                await self.cancel(request.chat, request.message_id, request_id=request_id)
 
     # --- other calls --------------------------------------------------------------------------
 
@@ -310,18 +318,18 @@ class HttpClient:
             CallFailed: the platform refused or could not be reached.
         """
         if (wait := self._breaker.wait) > 0:
-            raise CallFailed(_resting(wait))
+            raise CallFailed(resting(wait))
         for number in range(1, tries + 1):
             try:
                 answer = await self._once(line, method, path, body, params)
-            except _Away as away:
+            except Away as away:
                 if number < tries:
                     await asyncio.sleep(max(away.after, PAUSE * 2 ** (number - 1)))
                     continue
                 self._breaker.failed()
                 raise CallFailed(away.error) from away
             except Garbled as error:
-                raise CallFailed(_garbled(str(error))) from error
+                raise CallFailed(garbled(str(error))) from error
             self._breaker.succeeded()
             return answer
         raise AssertionError("at least one try")
@@ -338,17 +346,20 @@ class HttpClient:
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             async with (
+                asyncio.timeout(self._options.first_timeout),
                 self._lines.line(line) as client,
                 client.stream(
                     method, path, content=content, params=params, headers=headers
                 ) as response,
             ):
                 answer = await read_body(response)
+        except TimeoutError as error:
+            raise Away(silent()) from error
         except httpx.HTTPError as error:
-            raise _Away(_unreachable(error)) from error
+            raise Away(unreachable(error)) from error
         if response.is_success:
             return answer
-        raise _failure(response, answer)
+        raise failure(response, answer)
 
     def _path(self, chat: ChatRef) -> str:
         return f"/{VERSION}/chats/{self._streams.own(chat).platform_chat_id}"
@@ -371,56 +382,4 @@ def _read(kind: TypeAdapter[_T], answer: bytes) -> _T:
         return kind.validate_json(answer)
     except ValidationError as error:
         said = f"{error.error_count()} things in its answer are not what they should be"
-    raise CallFailed(_garbled(said))
-
-
-def _failure(response: httpx.Response, body: bytes) -> Exception:
-    """Say what a status that is no success means."""
-    status = response.status_code
-    try:
-        problem = Problem.model_validate_json(body)
-    except ValidationError:
-        problem = Problem(title="", status=status, code=f"http_{status}", detail="")
-    if status in (401, 403):
-        said = "The platform does not accept this surface's token."
-        return CallFailed(PlatformError("unauthorized", said, retryable=False))
-    if status == 429:
-        error = PlatformError("busy", "The platform has too much to do.", retryable=True)
-        return _Away(error, after=_seconds(response.headers.get("retry-after", "")))
-    if status >= 500 and status != 501 and (problem.retryable or not problem.detail):
-        said = problem.detail or f"The platform is broken (HTTP {status})."
-        return _Away(PlatformError("broken", said, retryable=True))
-    said = problem.detail or problem.title or f"The platform refused (HTTP {status})."
-    kind = _RAISED.get(problem.code, CallFailed)
-    return kind(PlatformError(problem.code, said, problem.retryable))
-
-
-def _seconds(text: str) -> float:
-    return min(float(text), 60.0) if text.isdecimal() and text.isascii() else 0.0
-
-
-def _unreachable(error: httpx.HTTPError) -> PlatformError:
-    match error:
-        case httpx.ConnectError() | httpx.ConnectTimeout():
-            return PlatformError("unreachable", "The platform cannot be reached.", retryable=True)
-        case httpx.TimeoutException():
-            return PlatformError("silent", "The platform fell silent.", retryable=True)
-        case _:
-            return _broken_off()
-
-
-def _broken_off() -> PlatformError:
-    return PlatformError("broken_off", "The platform broke off.", retryable=True)
-
-
-def _resting(wait: float) -> PlatformError:
-    said = f"The platform cannot be reached. It is tried again in {wait:.0f} s."
-    return PlatformError("unreachable", said, retryable=True)
-
-
-def _too_long() -> PlatformError:
-    return PlatformError("too_long", f"The answer is longer than {LONGEST} characters.", False)
-
-
-def _garbled(said: str) -> PlatformError:
-    return PlatformError("garbled", f"The platform does not speak the contract: {said}.", False)
+    raise CallFailed(garbled(said))

@@ -54,13 +54,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol, TypeAlias
+from typing import Annotated, Final, Protocol, TypeAlias
+
+from annotated_types import Ge, Le, MaxLen, MinLen
 
 CANCELLED: Final = "cancelled"
 """Code of the error that ends a stream after `cancel`."""
 
 CLOSED: Final = "closed"
 """Code of the error that ends a stream when its client was closed under it."""
+
+# What is read from a platform is held to these limits; who builds such a value is trusted.
+Name: TypeAlias = Annotated[str, MinLen(1), MaxLen(255)]
+ShortText: TypeAlias = Annotated[str, MaxLen(10_000)]
+WorkspacePath: TypeAlias = Annotated[str, MinLen(1), MaxLen(4096)]
+Count: TypeAlias = Annotated[int, Ge(0), Le(1_000_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +92,9 @@ class ChatRef:
 class Attachment:
     """A file that came with a message. Only its path travels, relative to the workspace."""
 
-    workspace_path: str
-    filename: str
-    mime_type: str
+    workspace_path: WorkspacePath
+    filename: Name
+    mime_type: Annotated[str, MaxLen(255)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ class TextDelta:
 class Status:
     """What the agent is doing at the moment. Not part of the answer; a later one replaces it."""
 
-    text: str
+    text: ShortText
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +148,9 @@ class FileOut:
         workspace_path: relative to the workspace. Untrusted: the reader checks it stays inside.
     """
 
-    workspace_path: str
-    filename: str
-    mime_type: str
+    workspace_path: WorkspacePath
+    filename: Name
+    mime_type: Annotated[str, MaxLen(255)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +162,8 @@ class ConfirmationAsked:
         prompt: the question (Markdown).
     """
 
-    id: str
-    prompt: str
+    id: Name
+    prompt: ShortText
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +207,16 @@ class SavedContext:
         saved_at: when, by the platform's clock; None where the platform does not tell.
     """
 
-    id: str
-    name: str
-    turns: int
-    summary: str
+    id: Name
+    name: Name
+    turns: Count
+    summary: ShortText
     saved_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a date that is no moment: without a zone it cannot be compared."""
+        if self.saved_at is not None and self.saved_at.tzinfo is None:
+            raise ValueError("`saved_at` has no time zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +230,8 @@ class ContextDescription:
         loaded_from: the name of the save this chat began with, if it did.
     """
 
-    turns: int
-    summary: str
+    turns: Count
+    summary: ShortText
     saves: tuple[SavedContext, ...] = ()
     loaded_from: str | None = None
 
