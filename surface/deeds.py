@@ -49,6 +49,7 @@ from surface import render, texts
 from surface.aftermath import Result
 from surface.case import Row
 from surface.failpoints import Failpoints
+from surface.matrix.api import Lost
 from surface.matrix.courier import Urgency
 from surface.matrix.media import Media
 from surface.matrix.rooms import DIALOG, SOURCE, NewRoom, Rooms
@@ -93,6 +94,8 @@ class Deeds:
         """By turn, placeholders of whose sending the turn's end may not have heard."""
         self._asked: dict[str, str] = {}
         """By room, the last question that was put into it."""
+        self._forgotten: dict[str, set[str]] = {}
+        """By row, the agents that have forgotten a person already."""
 
     async def perform(self, row: Row) -> Result:
         """Carry one effect out.
@@ -302,12 +305,23 @@ class Deeds:
         return Result()
 
     async def _forget(self, row: Row, user_id: str) -> None:
+        """Let every agent forget; who cannot be reached now is asked again until it has heard."""
+        done, away = self._forgotten.setdefault(row.key, set()), []
         for agent in self.agents.agents:
+            if agent.id in done:
+                continue  # What was said to it since is not to be forgotten.
             try:
                 client = self._directory.client_for(agent.id)
                 await client.forget_user(user_id, request_id=row.transaction)
-            except CallFailed as error:
-                log.error("platform.not_forgotten", agent=agent.id, user=user_id, why=str(error))
+            except CallFailed as failed:
+                if failed.error.retryable:
+                    away.append(agent.id)
+                    continue
+                log.error("platform.not_forgotten", agent=agent.id, user=user_id, why=str(failed))
+            done.add(agent.id)
+        if away:
+            raise Lost(f"not forgotten yet by {', '.join(away)}")
+        del self._forgotten[row.key]
         self._failpoints.hit("platform.forgotten")
 
     def _topic(self, locale: str, agent_id: str | None) -> str:

@@ -244,7 +244,7 @@ class Outbox:
                     effect=type(row.effect).__name__,
                     why=str(error),
                     again_in=round(delay, 1),
-                    hint="is the homeserver up? tried until it answers" if failures > 2 else None,
+                    hint="is the other side up? tried until it answers" if failures > 2 else None,
                 )
                 row = Row(row.key, row.seq, row.effect, row.locale, row.boot, fresh=False)
                 await self._rest(delay)

@@ -222,7 +222,7 @@ async def test_sends_that_are_never_answered_say_what_to_look_at(
     rule = proxy.arm("PUT", SEND, PROXY_PAGE, times=None)
     await desk.person.send(desk.chat, "one")
     line = await desk.bot.logged(
-        "effect.put_off", hint="is the homeserver up? tried until it answers", timeout=PATIENCE
+        "effect.put_off", hint="is the other side up? tried until it answers", timeout=PATIENCE
     )
     assert line["effect"] == "Answer"
     assert "502" in line["why"]

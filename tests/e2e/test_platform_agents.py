@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from config import HttpAgent
 from machines.dialog import YES
 from store import TinyStore
+from surface.platform.http import HttpClient
 from surface.platform.interface import ChatRef, PlatformError
 from surface.platform.reference.journal import Journal
 from surface.turn_run import THINKING
@@ -78,11 +80,14 @@ async def begun(desk: Desk, room: str, words: str, beginning: str) -> str:
     return said
 
 
+def installation(desk: Desk) -> str:
+    return str(desk.bot.documents("meta")["installation_id"]["value"])
+
+
 async def looked_into(platform: PlatformProcess, desk: Desk, said: str) -> tuple[int, object]:
     """How often the guide did its work, and how a turn ended; ends the platform."""
     platform.kill()
-    installation = desk.bot.documents("meta")["installation_id"]["value"]
-    chat = ChatRef(installation, "guide", desk.context(), desk.me)
+    chat = ChatRef(installation(desk), "guide", desk.context(), desk.me)
     store = TinyStore.open(platform.root / "platform.db")
     try:
         record = await Journal(store).find(chat, said)
@@ -204,6 +209,24 @@ async def test_a_platform_that_is_away_is_told_and_asked_again(person, make_bot,
             if heard.body == "heard: hello":
                 break
             assert told in heard.body
+
+
+async def test_a_platform_that_is_away_forgets_as_soon_as_it_is_back(person, make_bot, platform):
+    echo = {"id": "echo", "name": "Echo", "adapter": "echo"}
+    bot = await make_bot(agents=[echo, guide_at(platform)], default="guide")
+    desk = await met(person, bot)
+    await desk.say(desk.chat, "a secret")
+    chat = ChatRef(installation(desk), "guide", desk.context(), desk.me)
+    platform.kill()
+    await desk.command(desk.home, "!forget")
+    await desk.person.send(desk.home, "!yes")
+    await bot.logged("effect.put_off", effect="ForgetUser")
+    platform.start()
+    await bot.at_rest()
+    options = HttpAgent(id="guide", name="G", adapter="http", url=platform.url, token="s3cret")
+    client = HttpClient(installation_id=chat.installation_id, agent_id="guide", options=options)
+    assert (await client.describe_context(chat)).turns == 0
+    await client.aclose()
 
 
 async def test_an_agent_whose_extra_is_not_installed_is_told(person, make_bot, tmp_path):
