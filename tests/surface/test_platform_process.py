@@ -4,6 +4,7 @@ nothing twice."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 from contextlib import aclosing
@@ -251,20 +252,12 @@ async def test_a_model_cut_by_a_kill_fails_clearly_and_is_asked_again(tmp_path):
             platform.kill()
 
 
-def test_a_scenario_that_cannot_be_played_is_named(tmp_path):
-    process = PlatformProcess(
-        tmp_path, [GUIDE], {"otherwise": [{"say": "a", "fail": "b"}, {"sya": "c"}]}
-    )
+def complaint(process: PlatformProcess) -> str:
+    """What the platform says when it does not start; nothing is left of that."""
+    before = sorted(process.root.iterdir())
+    config = str(process.root / "platform.yaml")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "surface",
-            "platform",
-            "-c",
-            str(process.root / "platform.yaml"),
-        ],
+        [sys.executable, "-P", "-m", "surface", "platform", "-c", config],
         capture_output=True,
         text=True,
         cwd=PROJECT,
@@ -273,5 +266,29 @@ def test_a_scenario_that_cannot_be_played_is_named(tmp_path):
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "a step does one of say, slowly" in done.stderr
-    assert "sya" in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert sorted(process.root.iterdir()) == before
+    return done.stderr
+
+
+def test_a_scenario_that_cannot_be_played_is_named(tmp_path):
+    scenario = {"otherwise": [{"say": "a", "fail": "b"}, {"sya": "c"}]}
+    said = complaint(PlatformProcess(tmp_path, [GUIDE], scenario))
+    assert "a step does one of say, slowly" in said
+    assert "sya" in said
+
+
+def test_an_address_in_use_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = complaint(PlatformProcess(tmp_path, [ECHO], port=port))
+    assert f"127.0.0.1:{port}: cannot be listened on" in said
+    assert "set another `host` or `port`" in said
+
+
+def test_a_workspace_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    said = complaint(PlatformProcess(tmp_path, [ECHO], workspace="file/agents"))
+    assert "set another `workspace`" in said

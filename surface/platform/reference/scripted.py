@@ -204,7 +204,9 @@ class ScriptedBrain:
 
     def _file(self, name: str, text: str, task: Task) -> FileOut:
         """Write a file; the same again where a turn is played again."""
-        said = hashlib.sha256(task.message.message_id.encode()).hexdigest()[:16]
+        # Nobody else's: chats of different installations have the same numbers.
+        whose = f"{task.message.installation_id}\0{task.message.message_id}"
+        said = hashlib.sha256(whose.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         folder = PurePosixPath("platform", self._agent_id, task.platform_chat_id, said)
         there = self._workspace / folder
         there.mkdir(parents=True, exist_ok=True)

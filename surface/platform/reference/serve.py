@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from config.errors import ConfigError, shown_path
 from config.platform import Brain as BrainSettings
 from config.platform import EchoBrain as EchoSettings
 from config.platform import LlmBrain as LlmSettings
@@ -34,20 +36,54 @@ def serve(settings: PlatformSettings) -> None:
 
     Raises:
         StoreError: the state file is locked, damaged or not writable.
-        ConfigError: a scenario cannot be used.
+        ConfigError: a scenario, the address or the workspace cannot be used.
     """
     brains = {agent.id: _brain(agent, settings.workspace) for agent in settings.agents}
-    store = TinyStore.open(settings.state)
-    asyncio.run(_serve(settings, store, Desk(store, brains)))
+    # All that can be refused is, before anything is made.
+    listening = _bound(settings.host, settings.port)
+    with closing(listening):
+        _made(settings.workspace)
+        store = TinyStore.open(settings.state)
+        asyncio.run(_serve(settings, store, Desk(store, brains), listening))
 
 
-async def _serve(settings: PlatformSettings, store: Store, desk: Desk) -> None:
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise ConfigError(
+            [
+                f"{host}:{port}: cannot be listened on ({error.strerror}); set another `host` or `port`"
+            ]
+        ) from None
+    return listening
+
+
+def _made(workspace: Path) -> None:
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            [f"{shown_path(workspace)}: cannot be made ({error.strerror}); set another `workspace`"]
+        ) from None
+
+
+async def _serve(
+    settings: PlatformSettings, store: Store, desk: Desk, listening: socket.socket
+) -> None:
     token = settings.token.get_secret_value() if settings.token else None
     server = _Server(
         uvicorn.Config(
             make_app(desk, [_card(agent) for agent in settings.agents], token),
-            host=settings.host,
-            port=settings.port,
             log_level="warning",
             timeout_graceful_shutdown=GRACE,
             ws="none",
@@ -58,7 +94,7 @@ async def _serve(settings: PlatformSettings, store: Store, desk: Desk) -> None:
         loop.add_signal_handler(number, server.handle_exit, number, None)
     stopping = asyncio.create_task(_let_go(server, desk))
     try:
-        await server.serve()
+        await server.serve([listening])
     finally:
         stopping.cancel()
         await desk.aclose()
@@ -90,8 +126,9 @@ class _Server(uvicorn.Server):
         """Listen, and say where."""
         await super().startup(*args, **kwargs)
         for server in self.servers if self.started else ():
-            for socket in server.sockets:
-                host, port = socket.getsockname()[:2]
+            for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
+                host = f"[{host}]" if ":" in host else host
                 sys.stderr.write(f"listening on http://{host}:{port}\n")
                 sys.stderr.flush()
 
