@@ -6,7 +6,7 @@ created room mean, and the names that new rooms get.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from config import Access
 from machines import RoomMachine, UserMachine
@@ -48,7 +48,7 @@ def joined(
     room = case.room(effect.room_id)
     if room.state == "lost":
         if room.record.room_type == "chat" and room.record.chat_id is not None:
-            found_again(case, room)
+            found_again(case, room, joined={effect.inviter, *others}, encrypted=encrypted)
             return
         room.take("observed_again")
     if encrypted and not room.record.encrypted:
@@ -66,26 +66,38 @@ def joined(
     meet(case, effect.inviter, home_room=effect.room_id)
 
 
-def found_again(case: Case, room: RoomMachine) -> None:
-    """The bot is back in a chat room that was lost: it is what it was."""
+def found_again(case: Case, room: RoomMachine, *, joined: Collection[str], encrypted: bool) -> None:
+    """The bot is back in a chat room that was lost: it is what it was, as people have left it since.
+
+    Args:
+        joined: who is in it besides the bot.
+    """
     r = room.record
-    if r.matrix_user_id is None or r.chat_id is None:
+    owner = r.matrix_user_id
+    if owner is None or r.chat_id is None:
         return
     assert not isinstance(r.platform_chat_id, Fresh)
+    was_in = r.space_id
+    space_id = None if r.foreign else case.user(owner).record.space_id or was_in
     room.take("observed_again")
     room.take(
         "observed_bound",
-        owner=r.matrix_user_id,
-        space_id=r.space_id,
+        owner=owner,
+        space_id=space_id,
         chat_id=r.chat_id,
         name=r.display_name or r.chat_id,
         agent_id=r.agent_id,
         platform_chat_id=r.platform_chat_id,
-        others=r.others,
+        others=sorted(set(joined) - {owner}),
         inviter=r.inviter,
         foreign=r.foreign,
+        encrypted=encrypted,
         agent_valid=case.agent(r.agent_id) is not None,
     )
+    if owner not in joined:
+        room.take("observed_archived")
+    elif space_id != was_in:
+        room.take("observed_unlinked")
 
 
 def ask_to_stay(case: Case, room_id: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from machines import RoomMachine, UserMachine
-from machines.effects import Fresh, UnlinkChild
+from machines.effects import Fresh, LeaveRoom, UnlinkChild
 from surface.case import Case
 
 
@@ -27,6 +27,7 @@ def carry_over(case: Case, old: str, new: str, *, encrypted: bool, joined: Colle
         for chat in case.rooms_of(user.record.user_id):
             if chat.record.space_id == old and chat.knows("observed_space_moved"):
                 chat.take("observed_space_moved", space_id=new)
+        case.want(LeaveRoom(old))
         return True
     was, room = case.room(old), case.room(new)
     if was.state == "lost" or was.record.matrix_user_id is None:

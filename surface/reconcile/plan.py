@@ -120,34 +120,32 @@ def _person(view: View, user_id: str) -> Iterator[Step]:
     stored = view.documents.users.get(user_id)
     body = stored.body if stored else None
     state = body["state"] if body else "unprovisioned"
-    spaces = view.spaces_of(user_id)
     known = body["space_id"] if body else None
-    upgraded = _upgraded_space(view, known)
-    if upgraded is not None:
-        yield from upgraded
-        return
     creation = _creation_of_space(body)
-    current = _current(view, known, creation, spaces)
-    view.space_of[user_id] = current.room_id if current else known
-    profile = _profile(current, user_id)
+    current = _current(view, known, creation, view.spaces_of(user_id))
+    yield from _other_spaces(view, user_id, known, current)
+    gone = known is not None and known not in view.seen.rooms
+    view.space_of[user_id] = current.room_id if current else None
+    profile = _profile(view, current, user_id)
     if isinstance(profile, Unreadable) and current is not None:
         yield Tell("unreadable profile", current.room_id, profile.why)
     read = profile if isinstance(profile, Profile) else None
     view.selected[user_id] = (
         body["selected_agent_id"] if body else read.selected_agent_id if read else None
     )
-    for other in spaces:
-        if current is not None and other.room_id not in (current.room_id, known):
-            view.retired.add(other.room_id)
-            yield from _move_out(view, user_id, other)
+    moved = current is not None and known not in (None, current.room_id) and not gone
+    if moved:
+        assert known is not None and current is not None
+        view.moving.add(known)
+        yield CarryOver(known, current.room_id, encrypted=False)
     if body is None or state == "unprovisioned":
         if current is not None or view.has_rooms(user_id):
             yield _adoption(view, user_id, None, current, read)
-            yield from _upgraded_space(view, current.room_id if current else None) or ()
     elif state == "provisioning" and known is None:
         if current is not None and creation is not None and user_id not in view.creating_space:
             yield Complete(user_id, creation, current.room_id, current.encrypted)
-    elif known is not None and known not in view.seen.rooms:
+    elif gone:
+        view.abandoned.add(user_id)
         yield Take("user", user_id, "observed_space_gone")
         if current is not None:
             yield _adoption(view, user_id, body, current, read)
@@ -155,34 +153,42 @@ def _person(view: View, user_id: str) -> Iterator[Step]:
         if current is not None:
             yield _adoption(view, user_id, body, current, read)
     elif read is not None and stored is not None and read.rev > stored.rev:
+        view.abandoned.add(user_id)
         yield _adoption(view, user_id, body, current, read, stale=True)
     elif current is not None and stored is not None:
-        yield from _in_space(view, user_id, stored, current, profile)
-
-
-def _upgraded_space(view: View, known: str | None) -> list[Step] | None:
-    """The Space was upgraded, and the bot may be in its successor already."""
-    assert view.seen is not None
-    old = view.seen.rooms.get(known) if known else None
-    if old is None or old.successor is None:
-        return None
-    new = view.seen.rooms.get(old.successor)
-    view.retired.add(old.room_id)
-    if new is not None and new.predecessor == old.room_id:
-        view.retired.add(new.room_id)
-        return [CarryOver(old.room_id, new.room_id, encrypted=False)]
-    return follow(view, old, new)
+        yield from _in_space(view, user_id, stored, current, profile, moved=moved)
+    if current is not None and current.successor is not None:
+        yield from follow(view, current, view.seen.rooms.get(current.successor))
 
 
 def _current(
     view: View, known: str | None, creation: str | None, spaces: list[Seen]
 ) -> Seen | None:
-    """The Space that a person keeps: the stored one, the one being made, or else the oldest."""
+    """The Space that a person keeps: the stored one, the one being made, or else the oldest.
+
+    Of one that was upgraded it is the last in whose room the bot is.
+    """
     assert view.seen is not None
     if known is not None and known in view.seen.rooms:
-        return view.seen.rooms[known]
+        return view.heir(view.seen.rooms[known])
     made = [s for s in spaces if s.marker is not None and s.marker.nonce == creation]
-    return next(iter(made or spaces), None)
+    kept = next(iter(made or spaces), None)
+    return view.heir(kept) if kept is not None else None
+
+
+def _other_spaces(
+    view: View, user_id: str, known: str | None, current: Seen | None
+) -> Iterator[Step]:
+    """What is known is taken out of every other Space, and the bot leaves it."""
+    for other in view.spaces_of(user_id):
+        if current is None or other.room_id == current.room_id:
+            continue
+        view.retired.add(other.room_id)
+        if view.heir(other).room_id != current.room_id:
+            yield from _move_out(view, user_id, other)
+        elif other.room_id != known:
+            # Carrying it over makes the bot leave the one that is stored.
+            yield Want(LeaveRoom(other.room_id), "upgraded Space")
 
 
 def _creation_of_space(body: Mapping[str, Any] | None) -> str | None:
@@ -190,8 +196,8 @@ def _creation_of_space(body: Mapping[str, Any] | None) -> str | None:
     return next((n for n, c in creations.items() if c["kind"] == "space"), None)
 
 
-def _profile(current: Seen | None, user_id: str) -> Profile | Unreadable | None:
-    read = read_profile(current.profile) if current else None
+def _profile(view: View, current: Seen | None, user_id: str) -> Profile | Unreadable | None:
+    read = view.profile(current) if current else None
     if isinstance(read, Profile) and read.user_id != user_id:
         return Unreadable(f"it is about {read.user_id}")
     return read
@@ -252,9 +258,11 @@ def _in_space(
     stored: Stored,
     space: Seen,
     profile: Profile | Unreadable | None,
+    *,
+    moved: bool,
 ) -> Iterator[Step]:
     body, member = stored.body, space.members.get(user_id)
-    state, before = body["state"], len(view.changed)
+    state, renamed = body["state"], False
     if member in AWAY and state in ("ready", "choosing", "provisioning"):
         if (space.room_id, user_id) not in view.inviting:
             view.changed.add(user_id)
@@ -266,12 +274,13 @@ def _in_space(
         if (space.room_id, user_id) not in view.inviting:
             yield Want(InviteUser(space.room_id, user_id), "owner was never invited")
     if space.name is not None and space.name != body["space_name"]:
-        view.changed.add(user_id)
+        renamed = True
         yield Take("user", user_id, "observed_space_renamed", {"name": space.name})
     due = due_profile(user_id, space.room_id)
     fits = says(space.profile, profile_of(body, space.room_id))
     if not fits and not isinstance(profile, Unreadable):
-        if due.key not in view.documents.mirrors and before == len(view.changed):
+        changes = moved or renamed or user_id in view.changed
+        if due.key not in view.documents.mirrors and not changes:
             yield Write(due)
 
 

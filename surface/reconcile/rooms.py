@@ -73,27 +73,15 @@ def _new(view: View, stored: Stored | None, seen: Seen, binding: Binding | None)
     """A room without a document: ours by a creation, a mirror or a marker, or nothing to us."""
     marker = seen.marker
     if marker is not None:
-        user = view.documents.users.get(marker.owner)
-        creations = user.body["creations"] if user else {}
-        if marker.nonce in creations:
+        if marker.nonce in view.creations_of(marker.owner):
             view.changed.add(seen.room_id)
             yield Complete(marker.owner, marker.nonce, seen.room_id, seen.encrypted)
             return
-    if seen.predecessor is not None and view.seen is not None:
-        old = view.seen.rooms.get(seen.predecessor)
-        known = view.documents.rooms.get(seen.predecessor)
-        if old and known and old.successor == seen.room_id and live(known.body["state"]):
-            return  # The old room's finding carries the binding over.
-    if binding is not None:
-        heir = view.seen.rooms.get(seen.successor) if view.seen and seen.successor else None
-        if heir is not None and heir.predecessor == seen.room_id and view.binding(heir):
-            return  # Its successor has the binding already.
-        yield _adopt(view, seen, binding, stale=False)
-        if seen.successor is not None:
-            yield from _upgraded(view, seen)
-    elif marker is not None and marker.kind == "chat":
+    if any(map(view.is_live, view.before(seen.room_id))):
+        return  # The old room's finding carries the binding over.
+    if binding is None and marker is not None and marker.kind == "chat":
         selected = view.selected.get(marker.owner)
-        plain = Binding(
+        binding = Binding(
             rev=0,
             state="bound" if selected else "unbound",
             room_type="chat",
@@ -101,22 +89,26 @@ def _new(view: View, stored: Stored | None, seen: Seen, binding: Binding | None)
             chat_id=marker.chat_id,
             agent_id=selected,
         )
-        yield _adopt(view, seen, plain, stale=False)
+    if binding is not None:
+        if any(view.binding(heir) for heir in view.after(seen.room_id)):
+            return  # Its successor has the binding already.
+        yield _adopt(view, seen, binding, stale=False)
+        if seen.successor is not None:
+            yield from _upgraded(view, seen)
     elif seen.ours and not seen.space and stored is None:
         yield Tell("no marker", seen.room_id, "made by the bot, and not finished")
 
 
 def _upgraded(view: View, seen: Seen) -> Iterator[Step]:
-    assert view.seen is not None and seen.successor is not None
-    new = view.seen.rooms.get(seen.successor)
+    """Its binding goes to the last of its successors that the bot is in; into the next it may be let."""
+    assert view.seen is not None
     view.changed.add(seen.room_id)
-    known = view.documents.rooms.get(seen.successor)
-    if new is not None and new.predecessor == seen.room_id:
-        if known is None or not live(known.body["state"]):
-            view.changed.add(new.room_id)
-            yield CarryOver(seen.room_id, new.room_id, new.encrypted, new.name, new.members)
-        return
-    yield from follow(view, seen, new)
+    new = next(iter(view.after(seen.room_id)), seen)
+    if new is not seen and not view.is_live(new):
+        view.changed.add(new.room_id)
+        yield CarryOver(seen.room_id, new.room_id, new.encrypted, new.name, new.members)
+    if new.successor is not None:
+        yield from follow(view, new, view.seen.rooms.get(new.successor))
 
 
 def _found_again(view: View, stored: Stored, seen: Seen) -> Iterator[Step]:
@@ -222,7 +214,7 @@ def _place(view: View, body: Mapping[str, Any], seen: Seen) -> Iterator[Step]:
     if state in TALKING and out:
         view.changed.add(room_id)
         yield Take("room", room_id, "observed_archived")
-        if not body["foreign"] and space_id is not None and body["space_id"] != space_id:
+        if not body["foreign"] and space_id is not None and _elsewhere(view, body, space_id):
             yield Take("room", room_id, "observed_space_moved", {"space_id": space_id})
         return
     if state in TALKING and owner not in seen.members and (room_id, owner) not in view.inviting:
@@ -230,7 +222,8 @@ def _place(view: View, body: Mapping[str, Any], seen: Seen) -> Iterator[Step]:
     if body["foreign"] or space_id is None or view.seen is None:
         return
     if body["space_id"] != space_id:
-        yield Take("room", room_id, "observed_space_moved", {"space_id": space_id})
+        if _elsewhere(view, body, space_id):
+            yield Take("room", room_id, "observed_space_moved", {"space_id": space_id})
         return
     space = view.seen.rooms.get(space_id)
     if space is None or (space_id, room_id) in view.linking:
@@ -244,6 +237,11 @@ def _place(view: View, body: Mapping[str, Any], seen: Seen) -> Iterator[Step]:
             yield Want(UnlinkChild(space_id, room_id), "archived, and still linked")
         else:
             yield Take("room", room_id, "observed_unlinked")
+
+
+def _elsewhere(view: View, body: Mapping[str, Any], space_id: str) -> bool:
+    """The room's Space is not the person's, and nothing before this mends it."""
+    return body["space_id"] != space_id and body["space_id"] not in view.moving
 
 
 def link_author(link: tuple[str, str] | None) -> str | None:

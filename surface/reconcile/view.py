@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -75,6 +75,10 @@ class View:
         """Rooms that the bot leaves, or that need no more looking at."""
         self.changed: set[str] = set()
         """Persons and rooms whose document an earlier step changes."""
+        self.moving: set[str] = set()
+        """Spaces whose rooms an earlier step moves into another one."""
+        self.abandoned: set[str] = set()
+        """Persons whose creations an earlier step drops, with the Space that they were for."""
         self.space_of: dict[str, str | None] = {}
         self.selected: dict[str, str | None] = {}
         self.indexed: dict[str, dict[str, Any]] = {}
@@ -119,10 +123,12 @@ class View:
 
     def is_stored(self, seen: Seen) -> bool:
         """Whether a document names this room as what it is."""
+        return self.is_live(seen) or seen.room_id in self._stored_spaces
+
+    def is_live(self, seen: Seen) -> bool:
+        """Whether a document says what this room is, and that it means something."""
         room = self.documents.rooms.get(seen.room_id)
-        if room is not None and live(room.body["state"]):
-            return True
-        return seen.room_id in self._stored_spaces
+        return room is not None and live(room.body["state"])
 
     @cached_property
     def _stored_spaces(self) -> frozenset[str]:
@@ -161,14 +167,58 @@ class View:
         return self.labels.setdefault(user_id, Labels())
 
     @cached_property
+    def _successors(self) -> dict[str, str]:
+        """Of every upgraded room, the one that takes its place and in which the bot is: both say so."""
+        rooms = self.seen.rooms if self.seen else {}
+        found = {}
+        for room_id, seen in rooms.items():
+            new = rooms.get(seen.successor) if seen.successor else None
+            if new is not None and new.predecessor == room_id and new.space == seen.space:
+                found[room_id] = new.room_id
+        return found
+
+    @cached_property
+    def _predecessors(self) -> dict[str, str]:
+        return {new: old for old, new in self._successors.items()}
+
+    def after(self, room_id: str) -> list[Seen]:
+        """The rooms that took the place of this one, one after the other; the last first."""
+        return self._chain(self._successors, room_id)
+
+    def before(self, room_id: str) -> list[Seen]:
+        """The rooms whose place this one took, one after the other; the first one first."""
+        return self._chain(self._predecessors, room_id)
+
+    def heir(self, seen: Seen) -> Seen:
+        """The last room of a chain of upgrades, the room itself if it was not upgraded."""
+        return next(iter(self.after(seen.room_id)), seen)
+
+    def _chain(self, links: Mapping[str, str], room_id: str) -> list[Seen]:
+        """Whatever bites its own tail, which only a forger makes, is no chain."""
+        found, at = dict[str, Seen](), links.get(room_id)
+        while at is not None and at not in found and self.seen is not None:
+            found[at] = self.seen.rooms[at]
+            at = links.get(at)
+        return [] if at is not None else list(reversed(found.values()))
+
+    def profile(self, seen: Seen) -> Profile | Unreadable | None:
+        """The mirror in a Space, or what the one says whose place it took."""
+        read = read_profile(seen.profile)
+        for old in reversed(self.before(seen.room_id)):
+            if read is None and isinstance(before := read_profile(old.profile), Profile):
+                read = before
+        return read
+
+    @cached_property
     def _spaces(self) -> dict[str, list[Seen]]:
         found: dict[str, list[Seen]] = {}
-        rooms: Iterable[Seen] = self.seen.rooms.values() if self.seen else ()
-        for seen in sorted(rooms, key=lambda s: (s.created, s.room_id)):
+        rooms: Mapping[str, Seen] = self.seen.rooms if self.seen else {}
+        for seen in sorted(rooms.values(), key=lambda s: (s.created, s.room_id)):
             if not seen.space:
                 continue
-            owner = seen.marker.owner if seen.marker and seen.marker.kind == "space" else None
-            if owner is None and isinstance(profile := read_profile(seen.profile), Profile):
+            first = next(iter(self.before(seen.room_id)), seen)
+            owner = first.marker.owner if first.marker and first.marker.kind == "space" else None
+            if owner is None and isinstance(profile := self.profile(seen), Profile):
                 owner = profile.user_id
             if owner is not None:
                 found.setdefault(owner, []).append(seen)
@@ -192,6 +242,11 @@ class View:
                 home = binding is not None and binding.state == "home"
                 found.setdefault(owner, []).append((room_id, home))
         return found
+
+    def creations_of(self, user_id: str) -> Mapping[str, Any]:
+        """The creations of a person that are still wanted."""
+        user = self.documents.users.get(user_id)
+        return {} if user is None or user_id in self.abandoned else user.body["creations"]
 
     def has_rooms(self, user_id: str) -> bool:
         """Whether chat rooms of this person are found."""

@@ -7,6 +7,15 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--model-seed", type=int, default=0, help="test_model: which steps are taken (default 0)"
+    )
+    parser.addoption(
+        "--model-examples", type=int, default=100, help="test_model: how many lives (default 100)"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:

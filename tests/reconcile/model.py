@@ -179,6 +179,35 @@ class Model:
         await apply(self.ledger, steps, run=f"{self.ledger.world.boot}.{next(self.inputs)}")
         return steps
 
+    async def reconciled(self) -> None:
+        """One plan settles it: the next is empty."""
+        steps = await self.reconcile()
+        assert (left := await self.plan()) == [], f"{left} after {steps}"
+
+    async def comes_to_rest(self) -> None:
+        """When everything was heard and carried out, store and Matrix say the same."""
+        for _ in range(2):
+            await self.settle_down()
+            await self.reconciled()
+        await self._agree()
+
+    async def _agree(self) -> None:
+        rooms = self.homeserver.rooms
+        for _, stored in await self.store.scan("users"):
+            user = stored.body
+            if user["state"] in ("ready", "choosing"):
+                space = rooms[user["space_id"]]
+                assert space.membership(BOT) == "join"
+                assert space.membership(user["user_id"]) in ("join", "invite")
+        for _, stored in await self.store.scan("rooms"):
+            room, there = stored.body, rooms[stored.body["room_id"]]
+            assert there.membership(BOT) == "join" or room["state"] == "lost"
+            if room["state"] in ("unbound", "bound", "cleared") and not room["foreign"]:
+                assert there.membership(room["matrix_user_id"]) in ("join", "invite")
+                place = rooms.get(room["space_id"])
+                if place is not None and place.membership(BOT) == "join":
+                    assert place.content("m.space.child", room["room_id"]).get("via")
+
     async def hear(self, room_id: str, event: Input) -> None:
         """The bot takes up an input."""
         message = event if isinstance(event, Message) else None
@@ -335,6 +364,10 @@ class Model:
     def removes_bot(self, room_id: str, *, heard: bool) -> None:
         self.homeserver.member(room_id, BOT, "leave")
         self.told(room_id, Removed(room_id), heard=heard)
+
+    def invites_bot(self, room_id: str, user: str) -> None:
+        self.homeserver.member(room_id, BOT, "invite")
+        self.pending.append((room_id, Invite(room_id, user, direct=False)))
 
     def unlinks(self, space: str, room_id: str, user: str, *, heard: bool) -> None:
         self.homeserver.rooms[space].put(user, "m.space.child", {}, room_id)

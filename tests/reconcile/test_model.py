@@ -12,10 +12,18 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from surface.inputs import Invite, Message
 from surface.mirrors.content import BINDING, PROFILE
@@ -40,6 +48,7 @@ WORDS = (
     "!forget",
 )
 JUNK = ({}, {"v": 9}, {"v": 1, "rev": "x"}, [], "?", {"v": 1, "rev": 3, "state": "bound"})
+EXAMPLES = 100
 users, heard, picks = st.sampled_from(USERS), st.booleans(), st.integers(0, 30)
 
 
@@ -57,10 +66,7 @@ class Life(RuleBasedStateMachine):
         if not hasattr(self, "model"):
             return
         try:
-            for _ in range(2):
-                self.run(self.model.settle_down())
-                self.reconciled()
-            self.agree()
+            self.run(self.model.comes_to_rest())
         finally:
             self.loop.close()
             structlog.reset_defaults()
@@ -118,8 +124,7 @@ class Life(RuleBasedStateMachine):
 
         room_id = self.pick(number, fits)
         if room_id is not None:
-            self.model.homeserver.member(room_id, BOT, "invite")
-            self.model.pending.append((room_id, Invite(room_id, user, direct=False)))
+            self.model.invites_bot(room_id, user)
 
     @rule(user=users, number=picks, heard=heard)
     def unlink(self, user: str, number: int, heard: bool) -> None:
@@ -160,8 +165,7 @@ class Life(RuleBasedStateMachine):
         self.reconciled()
 
     def reconciled(self) -> None:
-        steps = self.run(self.model.reconcile())
-        assert (left := self.run(self.model.plan())) == [], f"{left} after {steps}"
+        self.run(self.model.reconciled())
 
     @rule()
     def crash(self) -> None:
@@ -219,29 +223,19 @@ class Life(RuleBasedStateMachine):
             for chat in {room["platform_chat_id"], room["previous_chat_id"]} - {None}:
                 assert self.model.issued.setdefault(chat, str(label)) == str(label), chat
 
-    def agree(self) -> None:
-        """Everything was heard and carried out: store and Matrix say the same."""
-        rooms = self.model.homeserver.rooms
-        for _, stored in self.run(self.model.store.scan("users")):
-            user = stored.body
-            if user["state"] in ("ready", "choosing"):
-                assert self.membership(user["space_id"], BOT) == "join"
-                assert self.membership(user["space_id"], user["user_id"]) in ("join", "invite")
-        for _, stored in self.run(self.model.store.scan("rooms")):
-            room, room_id = stored.body, stored.body["room_id"]
-            assert (self.membership(room_id, BOT) == "join") or room["state"] == "lost"
-            if room["state"] in ("unbound", "bound", "cleared") and not room["foreign"]:
-                assert self.membership(room_id, room["matrix_user_id"]) in ("join", "invite")
-                space = rooms.get(room["space_id"])
-                if space is not None and space.membership(BOT) == "join":
-                    assert space.content("m.space.child", room_id).get("via")
 
-
-TestLife = Life.TestCase
-TestLife.settings = settings(
-    max_examples=100,
-    derandomize=True,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+def test_life(request: pytest.FixtureRequest) -> None:
+    """The same steps each time; `--model-seed` and `--model-examples` ask for others, and for more."""
+    chosen = request.config.getoption("--model-seed", default=0)
+    examples = request.config.getoption("--model-examples", default=EXAMPLES)
+    print(f"--model-seed {chosen} --model-examples {examples}")
+    run_state_machine_as_test(
+        seed(chosen)(Life),  # type: ignore[arg-type]
+        settings=settings(
+            max_examples=examples,
+            database=None,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )

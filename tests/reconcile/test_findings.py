@@ -1,0 +1,144 @@
+"""Combinations of findings, each once found by `test_model`: one plan settles them."""
+
+from __future__ import annotations
+
+from tests.reconcile.model import BOT, NO_DEFAULT, ONE, Model
+
+ALICE = "@alice:hs"
+
+
+async def onboarded() -> Model:
+    """Alice has a home room `!r1`, a Space `!r2` and a chat `!r3`, and is in all."""
+    model = Model()
+    await model.boot()
+    model.dm(ALICE)
+    await model.settle_down()
+    for room_id in ("!r2", "!r3"):
+        model.goes(room_id, ALICE, "join", heard=True)
+    await model.settle_down()
+    return model
+
+
+async def state_of(model: Model, room_id: str) -> str:
+    stored = await model.store.get("rooms", f"matrix_room:{room_id}")
+    assert stored is not None
+    return str(stored.body["state"])
+
+
+async def space_of(model: Model, user_id: str = ALICE) -> str | None:
+    stored = await model.store.get("users", f"matrix_user:{user_id}")
+    assert stored is not None
+    space_id: str | None = stored.body["space_id"]
+    return space_id
+
+
+def upgraded(model: Model, room_id: str) -> str:
+    """The room is upgraded and the bot is in its successor, but knows nothing of it."""
+    new = model.upgrades(room_id, ALICE, invited=False, heard=False)
+    model.homeserver.member(new, BOT, "join")
+    return new
+
+
+async def test_a_space_that_went_while_its_first_chat_was_made() -> None:
+    model = Model()
+    await model.boot()
+    model.dm(ALICE)
+    await model.hear_all()
+    await model.carry_out(2)
+    assert await space_of(model) == "!r2"
+    model.removes_bot("!r2", heard=False)
+    await model.lost_response()
+    await model.boot()
+    await model.reconciled()
+    assert await state_of(model, "!r3") == "bound", "what was made is adopted without a Space"
+    await model.comes_to_rest()
+
+
+async def test_a_renamed_space_does_not_hide_a_vanished_agent() -> None:
+    model = await onboarded()
+    model.names("!r2", ALICE, "Kitchen", heard=False)
+    model.agents = ONE
+    await model.boot()
+    await model.reconciled()
+    stored = await model.store.get("users", f"matrix_user:{ALICE}")
+    assert stored is not None
+    assert (stored.body["state"], stored.body["space_name"]) == ("choosing", "Kitchen")
+    await model.comes_to_rest()
+
+
+async def test_an_upgraded_space_takes_the_rooms_along() -> None:
+    model = await onboarded()
+    new = upgraded(model, "!r2")
+    await model.boot()
+    await model.reconciled()
+    assert await space_of(model) == new
+    await model.comes_to_rest()
+    assert model.homeserver.rooms[new].content("m.space.child", "!r3").get("via")
+    assert model.homeserver.rooms["!r2"].membership(BOT) == "leave"
+
+
+async def test_of_two_upgrades_the_last_counts() -> None:
+    model = await onboarded()
+    last = upgraded(model, upgraded(model, "!r2"))
+    chat = upgraded(model, upgraded(model, "!r3"))
+    await model.boot()
+    await model.reconciled()
+    assert await space_of(model) == last
+    assert await state_of(model, chat) == "bound"
+    await model.comes_to_rest()
+
+
+async def test_an_upgraded_space_and_a_lost_database() -> None:
+    model = await onboarded()
+    new = upgraded(model, "!r2")
+    await model.lose_database()
+    await model.reconciled()
+    assert await space_of(model) == new, "not the older of two"
+    await model.comes_to_rest()
+    assert await state_of(model, "!r3") == "bound"
+
+
+async def test_a_successor_that_was_lost_again() -> None:
+    model = await onboarded()
+    new = upgraded(model, "!r2")
+    await model.boot()
+    await model.reconciled()
+    model.removes_bot(new, heard=False)
+    await model.boot()
+    await model.reconciled()
+    await model.comes_to_rest()
+
+
+async def test_back_in_a_chat_whose_owner_has_left() -> None:
+    model = await onboarded()
+    model.homeserver.member("!r3", "@bob:hs", "join")
+    model.removes_bot("!r3", heard=True)
+    model.goes("!r3", ALICE, "leave", heard=True)
+    await model.settle_down()
+    model.invites_bot("!r3", "@bob:hs")
+    await model.settle_down()
+    assert await state_of(model, "!r3") == "archived"
+    await model.comes_to_rest()
+
+
+async def test_back_in_a_chat_whose_space_was_upgraded_meanwhile() -> None:
+    model = await onboarded()
+    model.removes_bot("!r3", heard=True)
+    await model.settle_down()
+    new = model.upgrades("!r2", ALICE, invited=True, heard=True)
+    await model.settle_down()
+    assert await space_of(model) == new
+    model.invites_bot("!r3", ALICE)
+    await model.settle_down()
+    assert await state_of(model, "!r3") == "bound"
+    assert model.homeserver.rooms[new].content("m.space.child", "!r3").get("via")
+    await model.comes_to_rest()
+
+
+async def test_agents_that_come_back_to_a_lost_database() -> None:
+    model = await onboarded()
+    model.agents = NO_DEFAULT
+    await model.lose_database()
+    await model.reconciled()
+    assert await state_of(model, "!r3") == "bound"
+    await model.comes_to_rest()
