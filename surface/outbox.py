@@ -66,16 +66,16 @@ def lane_of(row: Row) -> str:
             return f"platform:{room}"
         case ForgetUser(user_id=user):
             return f"forget:{user}"
-        case LinkChild(space_id=space) | UnlinkChild(space_id=space):
-            return f"space:{space}"
         case JoinRoom(room_id=room) | InviteUser(room_id=room) | FollowUpgrade(successor=room):
             return f"room:{room}"
         case (
             Notice(room_id=room)
             | Placeholder(room_id=room)
             | Amend(room_id=room)
-            # After everything that is still to be said there.
+            # After everything that is still to be said, or linked, there.
             | LeaveRoom(room_id=room)
+            | LinkChild(space_id=room)
+            | UnlinkChild(space_id=room)
             | StopTurn(room_id=room)
             | Answer(room_id=room)
             | OfferAgents(room_id=room)
