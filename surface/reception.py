@@ -13,6 +13,7 @@ from config import Limits
 from machines import RoomMachine, UserMachine
 from machines.effects import FollowUpgrade, OfferAgents
 from machines.room import Room
+from store.documents import room_key
 from surface import limits, onboarding
 from surface.case import Case
 from surface.commands import answers
@@ -258,12 +259,11 @@ def removed(case: Case, room_id: str) -> None:
     """The bot is not in a room any more, or the room is gone."""
     room = case.room(room_id)
     owner = room.record.matrix_user_id
-    if owner is not None and room.state != "lost":
+    if case.exists("rooms", room_key(room_id)) and room.state != "lost":
         was_home = room.state == "home"
         room.take("observed_gone")
-        if was_home and case.user(owner).knows("observed_home_gone"):
+        if owner and was_home and case.user(owner).knows("observed_home_gone"):
             case.user(owner).take("observed_home_gone", home_room=room_id)
-        return
-    user = owner_of_space(case, room_id)
+    user = owner_of_space(case, room_id) if owner is None else None
     if user is not None and user.knows("observed_space_gone"):
         user.take("observed_space_gone")

@@ -48,21 +48,30 @@ def judge_room(view: View, room_id: str) -> Iterator[Step]:
     binding = view.binding(seen)
     if stored is None or _means_nothing(stored):
         yield from _new(view, stored, seen, binding)
-    elif seen.successor is not None:
-        if live(stored.body["state"]):
-            yield from _upgraded(view, seen)
     elif stored.body["state"] == "lost":
-        yield from _found_again(view, stored, seen)
-    elif binding is not None and binding.rev > stored.rev:
-        yield _adopt(view, seen, binding, stale=True)
-    elif live(stored.body["state"]):
-        steps = list(_known(view, stored, seen))
-        yield from steps
-        due = due_binding(room_id)
-        if not isinstance(read, Unreadable) and due.key not in view.documents.mirrors:
-            fits = says(seen.binding, binding_of(stored.body))
-            if not fits and not any(isinstance(step, Take) for step in steps):
-                yield Write(due)
+        if seen.successor is None:
+            yield from _found_again(view, stored, seen)
+    elif live(stored.body["state"]) and view.after(room_id):
+        yield from _upgraded(view, seen)
+    else:
+        if binding is not None and binding.rev > stored.rev:
+            yield _adopt(view, seen, binding, stale=True)
+        elif live(stored.body["state"]):
+            yield from _settled(view, stored, seen, read)
+        if seen.successor is not None and live(stored.body["state"]):
+            yield from follow(view, seen, view.seen.rooms.get(seen.successor))
+
+
+def _settled(
+    view: View, stored: Stored, seen: Seen, read: Binding | Unreadable | None
+) -> Iterator[Step]:
+    steps = list(_known(view, stored, seen))
+    yield from steps
+    due = due_binding(seen.room_id)
+    if not isinstance(read, Unreadable) and due.key not in view.documents.mirrors:
+        fits = says(seen.binding, binding_of(stored.body))
+        if not fits and not any(isinstance(step, Take) for step in steps):
+            yield Write(due)
 
 
 def _means_nothing(stored: Stored) -> bool:

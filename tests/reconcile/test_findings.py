@@ -142,3 +142,31 @@ async def test_agents_that_come_back_to_a_lost_database() -> None:
     await model.reconciled()
     assert await state_of(model, "!r3") == "bound"
     await model.comes_to_rest()
+
+
+async def test_a_room_that_went_before_anybody_said_whose_it_is() -> None:
+    model = await onboarded()
+    team = model.homeserver.create(ALICE)
+    model.homeserver.member(team, "@bob:hs", "join")
+    model.invites_bot(team, ALICE)
+    await model.settle_down()
+    assert await state_of(model, team) == "unprovisioned"
+    model.removes_bot(team, heard=False)
+    await model.boot()
+    await model.reconciled()
+    assert await state_of(model, team) == "lost"
+    await model.comes_to_rest()
+
+
+async def test_an_upgraded_chat_whose_successor_is_closed_is_still_mended() -> None:
+    model = await onboarded()
+    model.upgrades("!r3", ALICE, invited=False, heard=True)
+    await model.settle_down()
+    new = upgraded(model, "!r2")
+    await model.boot()
+    await model.reconciled()
+    await model.comes_to_rest()
+    model.homeserver.rooms[new].put(ALICE, "m.space.child", {"via": "nobody"}, "!r3")
+    await model.reconciled()
+    await model.comes_to_rest()
+    assert model.homeserver.rooms[new].content("m.space.child", "!r3")["via"] == ["hs"]
