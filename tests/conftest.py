@@ -17,6 +17,7 @@ from tests.rig.fixtures import (
     shared_bots,
     someone,
 )
+from tests.rig.seeds import crash_seed, model_seed
 
 __all__ = [
     "bot",
@@ -33,6 +34,11 @@ __all__ = [
     "shared_bots",
     "someone",
 ]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """With what the tests that go by chance can be repeated."""
+    return f"--crash-seed {crash_seed(config)!r} --model-seed {model_seed(config)}"
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,7 +14,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="crash tests: the whole matrix of inputs and failpoints, not a sample",
     )
     parser.addoption(
-        "--crash-seed", type=int, default=0, help="crash tests: which sample is taken (default 0)"
+        "--crash-seed",
+        default=None,
+        help="crash tests: which sample is taken; any text (default: the commit's id)",
     )
 
 

@@ -27,6 +27,7 @@ from tests.crash.inputs import INPUTS, Clear, Input, Message, New, Streaming
 from tests.crash.lane import Lane, Lanes
 from tests.rig import node
 from tests.rig.crypto_person import CryptoPerson
+from tests.rig.seeds import crash_seed
 
 WIDTH = 3
 """Bots at work at once."""
@@ -80,7 +81,7 @@ def cases_of(passes: dict[type[Input], Counter[str]], *, full: bool) -> Iterator
                 yield Case(kind, point, nth)
 
 
-def sample(cases: list[Case], seed: int) -> list[Case]:
+def sample(cases: list[Case], seed: str) -> list[Case]:
     """A few of the cases: each point, each input, and some second passings."""
     chance = random.Random(seed)
     taken = [
@@ -106,7 +107,7 @@ async def matrix(
         full = request.config.getoption("--full", default=False)
         cases = list(cases_of(found.passes, full=full))
         if not full:
-            cases = sample(cases, request.config.getoption("--crash-seed", default=0))
+            cases = sample(cases, crash_seed(request.config))
         asked = {
             item.callspec.params.get("point")
             for item in request.session.items
@@ -174,7 +175,7 @@ async def holds(lane: Lane, it: Input) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.minutes
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(14_400)
 @pytest.mark.parametrize("point", sorted(POINTS))
 async def test_killed_at(point: str, matrix: Matrix) -> None:
     """Whatever passes the point is whole after a restart."""

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.rig.seeds import EXAMPLES
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--model-seed", type=int, default=0, help="test_model: which steps are taken (default 0)"
     )
     parser.addoption(
-        "--model-examples", type=int, default=100, help="test_model: how many lives (default 100)"
+        "--model-examples", type=int, default=EXAMPLES, help="test_model: how many lives are lived"
     )
 
 

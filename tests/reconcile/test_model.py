@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from surface.inputs import Invite, Message
 from surface.mirrors.content import BINDING, PROFILE
 from tests.reconcile.model import BOT, BOTH, NO_DEFAULT, ONE, Model
+from tests.rig.seeds import EXAMPLES, model_seed
 
 T = TypeVar("T")
 USERS = ("@alice:hs", "@bob:hs")
@@ -48,7 +49,6 @@ WORDS = (
     "!forget",
 )
 JUNK = ({}, {"v": 9}, {"v": 1, "rev": "x"}, [], "?", {"v": 1, "rev": 3, "state": "bound"})
-EXAMPLES = 100
 users, heard, picks = st.sampled_from(USERS), st.booleans(), st.integers(0, 30)
 
 
@@ -226,11 +226,9 @@ class Life(RuleBasedStateMachine):
 
 def test_life(request: pytest.FixtureRequest) -> None:
     """The same steps each time; `--model-seed` and `--model-examples` ask for others, and for more."""
-    chosen = request.config.getoption("--model-seed", default=0)
     examples = request.config.getoption("--model-examples", default=EXAMPLES)
-    print(f"--model-seed {chosen} --model-examples {examples}")
     run_state_machine_as_test(
-        seed(chosen)(Life),  # type: ignore[arg-type]
+        seed(model_seed(request.config))(Life),  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples,
             database=None,
