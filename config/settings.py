@@ -32,6 +32,7 @@ from config.values import (
     MxidGlob,
     Password,
     PathSetting,
+    RecoveryKey,
     RoomVersion,
     Token,
     is_mxid,
@@ -178,6 +179,20 @@ class Settings(Section):
     """The device the access token belongs to. With a password: the device to log in as; left out,
     the homeserver names one."""
 
+    recovery_key: RecoveryKey | None = None
+    """The recovery key of the bot's account: it opens the keys by which the bot vouches for its
+    devices, and is needed when `state_dir` is lost. Left out, the first start makes one and shows it,
+    once."""
+
+    recovery_key_file: PathSetting | None = None
+    """A file with the recovery key; white space around it is ignored. Always empty after loading."""
+
+    pickle_key: Password | None = None
+    """Encrypts the bot's keys on the disk. Left out, one is made and kept beside them."""
+
+    pickle_key_file: PathSetting | None = None
+    """A file with the pickle key; white space around it is ignored. Always empty after loading."""
+
     state_dir: PathSetting = Path("state")
     """Directory of what must survive: the database and the encryption keys."""
 
@@ -254,13 +269,15 @@ class Settings(Section):
         given = {name for name in (*_WAYS, "device_id") if getattr(self, name) is not None}
         if problem := _login_problem(given):
             raise ValueError(problem)
-        if given & {"password_file", "access_token_file"}:
+        if any(getattr(self, f"{secret}_file") is not None for secret in _SECRETS):
             raise ValueError("a secret's file is only read by `load_settings`")
         return self
 
 
 _WAYS = ("password", "password_file", "access_token", "access_token_file")
-_PATHS = ("password_file", "access_token_file", "state_dir", "workspace_dir", "agents")
+_SECRETS = ("password", "access_token", "recovery_key", "pickle_key")
+_KEYS = ("recovery_key", "pickle_key")
+_PATHS = (*(f"{secret}_file" for secret in _SECRETS), "state_dir", "workspace_dir", "agents")
 
 
 def load_settings(
@@ -293,7 +310,7 @@ def load_settings(
     problems += found
     from_environment, found = environment_leaves(Settings, environ, base=Path.cwd())
     problems += found
-    for secret in ("password", "access_token"):
+    for secret in _SECRETS:
         if (secret,) in from_environment:
             from_environment.pop((f"{secret}_file",), None)
     from_overrides, found = override_leaves(Settings, overrides or {}, base=Path.cwd())
@@ -304,6 +321,15 @@ def load_settings(
         if any((way,) in source for way in _WAYS):
             for way in _WAYS:
                 leaves.pop((way,), None)
+        for secret in _KEYS:
+            both: tuple[Loc, Loc] = ((secret,), (f"{secret}_file",))
+            if all(loc in source for loc in both):
+                problems.append(
+                    f"{name}: `{secret}` and `{secret}_file` are given together; keep one"
+                )
+            if any(loc in source for loc in both):
+                for loc in both:
+                    leaves.pop(loc, None)
         leaves.update(source)
     for key in _PATHS:
         default = Settings.model_fields[key].default
@@ -343,7 +369,7 @@ def _validated(leaves: Mapping[Loc, Leaf], name: str) -> tuple[Settings | None, 
 def _read_secret_files(leaves: dict[Loc, Leaf]) -> list[str]:
     """Replace `password_file` by `password`, and so on; return what went wrong."""
     problems: list[str] = []
-    for secret in ("password", "access_token"):
+    for secret in _SECRETS:
         leaf = leaves.get((f"{secret}_file",))
         if leaf is None or not isinstance(leaf.value, Path):
             continue

@@ -86,6 +86,12 @@ def _token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _recovery_key(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[1-9A-HJ-NP-Za-km-z\s]{40,100}", value.get_secret_value()):
+        raise ValueError
+    return value
+
+
 Homeserver: TypeAlias = Annotated[
     str,
     AfterValidator(_homeserver),
@@ -110,6 +116,11 @@ Password: TypeAlias = Annotated[
 ]
 Token: TypeAlias = Annotated[
     SecretStr, AfterValidator(_token), Allowed("text without spaces, in quotes")
+]
+RecoveryKey: TypeAlias = Annotated[
+    SecretStr,
+    AfterValidator(_recovery_key),
+    Allowed("twelve groups of four letters and digits, in quotes"),
 ]
 RoomVersion: TypeAlias = Annotated[
     str,

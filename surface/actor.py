@@ -78,6 +78,9 @@ class Actors:
         self.asked: Callable[[str], Awaitable[None]] = _at_once
         """Waits until the question of a room is posted, if one is on its way."""
         self.on_settled: Callable[[InboxRow], None] = lambda row: None
+        self.on_parked: Callable[[InboxRow], None] = lambda row: None
+        """Called when an input cannot be decrypted, each time it is tried."""
+        self.on_decrypted: Callable[[InboxRow], None] = lambda row: None
 
     async def start(self) -> None:
         """Take up the inputs that the last process left."""
@@ -99,6 +102,7 @@ class Actors:
     def passed_over(self, rows: Iterable[InboxRow]) -> None:
         """Inputs that are settled without being handled."""
         for row in rows:
+            self._parked.pop(row.key, None)
             queue = self._queues[row.room_id]
             queue[:] = [entry for entry in queue if entry[1].key != row.key]
             self.on_settled(row)
@@ -107,6 +111,10 @@ class Actors:
     def parked(self) -> frozenset[str]:
         """The inputs that wait for keys, and hold nobody up."""
         return frozenset(self._parked)
+
+    def parked_in(self, room_id: str) -> list[InboxRow]:
+        """The inputs of a room that wait for keys."""
+        return [row for row in self._parked.values() if row.room_id == room_id]
 
     def hold(self, room_id: str, held: bool) -> None:
         """Let a room's inputs wait, or go on; holds are counted."""
@@ -176,8 +184,10 @@ class Actors:
         event = self.read(row)
         if isinstance(event, Ciphertext):
             self._parked[row.key] = row
-            log.warning("input.undecryptable", room=row.room_id, event=row.key)
+            self.on_parked(row)
             return
+        if row.kind == "event" and row.content.get("type") == "m.room.encrypted":
+            self.on_decrypted(row)
         settle = [Delete("inbox", row.key)]
         if event is None:
             await self._ledger.save(settle, point="input")

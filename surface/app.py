@@ -26,17 +26,23 @@ from surface.case import World
 from surface.catch_up import CatchUp
 from surface.clock import SystemClock
 from surface.deeds import Deeds
+from surface.encryption import Encryption
 from surface.house import House
 from surface.inbox import InboxRow
 from surface.ingest import Ingest
 from surface.installation import Sequence
 from surface.ledger import Ledger
-from surface.login import DATABASE, MATRIX_STORE, first_login, login_hint, take_session
+from surface.login import (
+    DATABASE,
+    MATRIX_STORE,
+    first_login,
+    login_hint,
+    take_session,
+)
 from surface.matrix import session as sessions
 from surface.matrix.account_data import AccountData
 from surface.matrix.api import Api, Lost, MatrixError, TokenDead
 from surface.matrix.courier import Courier
-from surface.matrix.crypto import Crypto
 from surface.matrix.media import Media
 from surface.matrix.rooms import Rooms
 from surface.matrix.session import Session, SessionError
@@ -83,6 +89,7 @@ class App:
     reload: Reload
     look: Callable[[], Awaitable[Picture]]
     """Asks the homeserver what all rooms look like."""
+    encryption: Encryption
     full: bool
     """All rooms come first, whatever the store knows."""
 
@@ -104,6 +111,7 @@ class App:
             asyncio.create_task(self._audit(), name="audit"),
             asyncio.create_task(self.directory.warm(), name="warm"),
             asyncio.create_task(self.reload.run(), name="reload"),
+            asyncio.create_task(self.encryption.canary.run(), name="canary"),
         ]
         failed = asyncio.ensure_future(self.outbox.failed)
         try:
@@ -120,6 +128,7 @@ class App:
         grace = self.settings.shutdown_grace
         log.info("bot.stopping", grace=grace)
         await self.ingest.aclose()
+        await self.encryption.aclose()
         await self.actors.aclose()
         await self.turns.aclose(grace)
         await self.outbox.aclose(grace / 2)
@@ -138,6 +147,7 @@ class App:
 
     async def _catch_up(self) -> None:
         await _reached(self.rooms.prepare, self.settings)
+        await self.encryption.vouch(_reached)
         await self.outbox.start(self.ledger.world.boot)
         self.sync.since = await self.ingest.start()
         seen = None
@@ -191,11 +201,16 @@ async def _reached(work: Callable[[], Awaitable[T]], settings: Settings) -> T:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, agents: Registry, *, full: bool = False
+    settings: Settings,
+    agents: Registry,
+    *,
+    full: bool = False,
+    show_key: Callable[[str], None] = lambda key: None,
 ) -> AsyncIterator[App]:
     """Build the bot on its state directory; takes it down on the way out.
 
     Args:
+        show_key: is given a recovery key that was just made, to show it.
         full: look at all rooms first. A new device does so in any case.
 
     Raises:
@@ -220,7 +235,7 @@ async def running(
             )
         full = full or new_device
         await _reached(lambda: greeted(settings.homeserver), settings)
-        async with _built(settings, agents, store, session, full=full) as app:
+        async with _built(settings, agents, store, session, full=full, show_key=show_key) as app:
             yield app
     finally:
         await store.aclose()
@@ -228,7 +243,13 @@ async def running(
 
 @asynccontextmanager
 async def _built(
-    settings: Settings, agents: Registry, store: Store, session: Session, *, full: bool
+    settings: Settings,
+    agents: Registry,
+    store: Store,
+    session: Session,
+    *,
+    full: bool,
+    show_key: Callable[[str], None],
 ) -> AsyncIterator[App]:
     client = sessions.open_session(session, settings.state_dir / MATRIX_STORE)
     directory: Directory | None = None
@@ -243,7 +264,8 @@ async def _built(
         ledger = Ledger(store, memory, world, points, SystemClock())
         ledger.more_ids = sequence.more
         ledger.raise_ids = lambda value: _reached(lambda: sequence.at_least(value), settings)
-        crypto, courier = Crypto(client, api), Courier(api)
+        encryption = Encryption(client, api, points, settings, session, show_key)
+        crypto, courier = encryption.crypto, Courier(api)
         rooms = Rooms(
             api,
             courier,
@@ -272,6 +294,7 @@ async def _built(
         ingest = Ingest(ledger, rooms, session.user_id, actors.deliver, actors.hold, outbox.echoed)
         markers = ReadMarkers(ledger, rooms, outbox, actors)
         catch_up = CatchUp(ledger, rooms, actors, house)
+        encryption.watch(ledger, actors, house)
 
         def settled(row: InboxRow) -> None:
             ingest.settled(row.key)
@@ -280,13 +303,10 @@ async def _built(
         actors.on_settled, actors.joined, actors.asked = settled, outbox.joined, outbox.asked
         sync = SyncLoop(api, crypto, ingest.keep, None)
         sync.on_keys = actors.keys_came
-        ledger.listen(outbox.on_decided)
-        ledger.listen(turns.on_decided)
-        ledger.listen(sequence.on_decided)
         mirrors = MirrorWriter(ledger, account)
-        ledger.listen(mirrors.on_decided)
-        ledger.listen(Timers(ledger, settings.dialog_timeout).on_decided)
-        ledger.listen(markers.on_decided)
+        timers = Timers(ledger, settings.dialog_timeout)
+        for listener in (outbox, turns, sequence, mirrors, timers, markers):
+            ledger.listen(listener.on_decided)
         ledger.mirrors_due = mirrors.wake
         app = App(
             settings,
@@ -303,6 +323,7 @@ async def _built(
             directory,
             Reload(settings.agents, ledger, deeds, directory),
             lambda: look(api, session.user_id),
+            encryption,
             full,
         )
         try:
@@ -323,6 +344,7 @@ async def serve(
     on_hangup: Callable[[Callable[[], None]], None] = lambda _: None,
     *,
     full: bool = False,
+    show_key: Callable[[str], None] = lambda key: None,
 ) -> None:
     """Run the bot until `stop` is set.
 
@@ -332,6 +354,7 @@ async def serve(
         stop: set from outside.
         on_hangup: is given what to call to have the registry read again.
         full: look at all rooms before anything else.
+        show_key: is given the recovery key of the bot's account when it has been made, to show it.
 
     Raises:
         SessionError: it cannot log in, or the homeserver has forgotten it.
@@ -339,7 +362,7 @@ async def serve(
     """
 
     async def live() -> None:
-        async with running(settings, agents, full=full) as app:
+        async with running(settings, agents, full=full, show_key=show_key) as app:
             on_hangup(app.reload.asked.set)
             await app.run()
 

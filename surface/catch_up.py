@@ -100,7 +100,7 @@ class CatchUp:
             if isinstance(event, Message) and room.others:
                 event = await self._actors.in_company(event)
             match event:
-                case Message() | Ciphertext() | Invite() if _would_answer(room, event, self._house):
+                case Message() | Ciphertext() | Invite() if would_answer(room, event, self._house):
                     waiting.append((row, event))
         return waiting
 
@@ -117,7 +117,8 @@ class CatchUp:
         log.info("catch_up.passed_over", room=room_id, inputs=len(rows))
 
 
-def _would_answer(room: Room, event: Message | Ciphertext | Invite, house: House) -> bool:
+def would_answer(room: Room, event: Message | Ciphertext | Invite, house: House) -> bool:
+    """Whether an input would be answered if it came now."""
     match event:
         case Message():
             return answerable(room, event, house)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -68,6 +69,9 @@ def run(
     gc.enable()
     logs.set_up(settings.log.level, settings.log.format)
 
+    def show(key: str) -> None:
+        _show_recovery_key(settings.user_id, key)
+
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -81,6 +85,7 @@ def run(
             stop,
             on_hangup=lambda read: loop.add_signal_handler(signal.SIGHUP, read),
             full=full,
+            show_key=show,
         )
 
     asyncio.run(main())
@@ -217,6 +222,16 @@ def demo(
         raise Failure(str(error)) from error
     if code:
         raise typer.Exit(code)
+
+
+def _show_recovery_key(user_id: str, key: str) -> None:
+    out.print(
+        f"\nThe recovery key of {escape(user_id)}. It is shown this once; keep it in a safe place:\n\n"
+        f"    {key}\n\n"
+        "With it the bot can vouch for a new device of its own when its state directory is lost.\n",
+        soft_wrap=True,
+    )
+    sys.stdout.flush()
 
 
 def _settings(config: Path | None) -> Settings:

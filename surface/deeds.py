@@ -157,11 +157,11 @@ class Deeds:
         return Result()
 
     async def is_encrypted(self, room_id: str) -> bool:
-        """Whether the room's document says so; a room we know nothing of is asked about."""
+        """Whether the room's document says so, or whoever else knows."""
         stored = await self._store.get("rooms", room_key(room_id))
-        if stored is not None:
-            return bool(stored.body["encrypted"])
-        return await self._rooms.is_encrypted(room_id)
+        if stored is not None and stored.body["encrypted"]:
+            return True
+        return await self._rooms.is_sealed(room_id)
 
     async def _say(
         self, row: Row, room_id: str, content: dict[str, Any], urgency: Urgency, point: str

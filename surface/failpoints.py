@@ -54,10 +54,21 @@ PLATFORM = (
 )
 """Points of a turn: asked but nothing heard, some text heard, all heard and nothing committed."""
 
+ENCRYPTION = (
+    "request.identity.before",
+    "request.identity.after",
+    "request.keys.before",
+    "request.keys.after",
+    "request.share.before",
+    "request.share.after",
+)
+"""Requests about keys: the bot's identity, its one-time keys, and the sessions that it shares."""
+
 POINTS: frozenset[str] = frozenset(
     {f"commit.{name}.{side}" for name in COMMITS for side in ("before", "after")}
     | {f"request.{name}.{side}" for name in REQUESTS for side in ("before", "after")}
     | set(PLATFORM)
+    | set(ENCRYPTION)
 )
 
 VARIABLE = "SURFACE_FAILPOINT"

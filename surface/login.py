@@ -39,12 +39,14 @@ def known_session(settings: Settings) -> Session | None:
             f"{settings.state_dir} belongs to {stored.user_id}, but `user_id` is "
             f"{settings.user_id}; use another `state_dir`, or correct `user_id`"
         )
+    key = _pickle_key(settings, stored)
     way = settings.login
     if isinstance(way, TokenLogin):
         token = way.access_token.get_secret_value()
-        key = stored.pickle_key if stored else secrets.token_urlsafe(32)
         return Session(settings.homeserver, settings.user_id, way.device_id, token, key)
-    return replace(stored, homeserver=settings.homeserver) if stored else None
+    if stored is None:
+        return None
+    return replace(stored, homeserver=settings.homeserver, pickle_key=key)
 
 
 async def first_login(settings: Settings) -> Session | None:
@@ -108,8 +110,13 @@ async def take_session(settings: Settings, fresh: Session | None) -> Session:
         await sessions.log_out(fresh)  # Another process was faster.
     if session is None:
         raise SessionError(f"{folder}: the session is gone; start again to log in")
-    if session != sessions.load(folder):
-        sessions.keep(folder, session)
+    stored = sessions.load(folder)
+    if settings.pickle_key is not None:
+        session = replace(session, pickle_key=settings.pickle_key.get_secret_value())
+    # What is kept stays until everything is encrypted with the other one (`open_session`).
+    kept = replace(session, pickle_key=stored.pickle_key if stored else _kept(settings, session))
+    if kept != stored:
+        sessions.keep(folder, kept)
     return session
 
 
@@ -133,7 +140,8 @@ async def log_in_again(settings: Settings) -> Session:
         )
         try:
             lock = lock or _lock(settings)
-            sessions.keep(settings.state_dir / MATRIX_STORE, session)
+            kept = replace(session, pickle_key=_kept(settings, session))
+            sessions.keep(settings.state_dir / MATRIX_STORE, kept)
         except (StoreError, SessionError):
             await sessions.log_out(session)
             raise
@@ -156,6 +164,38 @@ def login_hint(settings: Settings) -> str:
         f"{dead} Run `surface login` with the same configuration to log in again as a new device; "
         f"the old session in {file} is kept aside. Nothing else is lost."
     )
+
+
+def other_device_hint(settings: Settings, device_id: str) -> str:
+    """What to do when the homeserver has other keys for our device than we."""
+    file = settings.state_dir / MATRIX_STORE
+    found = (
+        f"{file} does not hold the encryption keys of device {device_id}: they were lost or are elsewhere, "
+        "and what people send to that device could never be read."
+    )
+    if isinstance(settings.login, TokenLogin):
+        return f"{found} Put the `access_token` and `device_id` of a new login into the settings."
+    return (
+        f"{found} Restore {file} from a backup, or run `surface login` to log in as a new device."
+    )
+
+
+def _pickle_key(settings: Settings, stored: Session | None) -> str:
+    if settings.pickle_key is not None:
+        return settings.pickle_key.get_secret_value()
+    if stored is None:
+        return secrets.token_urlsafe(32)
+    if not stored.pickle_key:
+        raise SessionError(
+            f"{settings.state_dir / MATRIX_STORE}: the encryption keys are encrypted with a `pickle_key` "
+            "that the settings do not name any more; set it again (or SURFACE_PICKLE_KEY_FILE)"
+        )
+    return stored.pickle_key
+
+
+def _kept(settings: Settings, session: Session) -> str:
+    """The pickle key as it is kept beside what it encrypts: not at all if the settings have it."""
+    return "" if settings.pickle_key is not None else session.pickle_key
 
 
 def _lock(settings: Settings) -> StateLock:

@@ -44,6 +44,23 @@ class MatrixError(Exception):
         return self.errcode in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN") and self.status == 401
 
 
+class AskedWho(MatrixError):
+    """The homeserver wants to know again who asks (spec, "User-Interactive Authentication")."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        flows = answer.get("flows")
+        self.session = str(answer.get("session", ""))
+        self.ways = {
+            flow["stages"][0]
+            for flow in (flows if isinstance(flows, list) else ())
+            if isinstance(flow, dict) and isinstance(flow.get("stages"), list)
+            if len(flow["stages"]) == 1 and isinstance(flow["stages"][0], str)
+        }
+        """What it takes alone as an answer."""
+        said = str(answer.get("error") or f"one of {sorted(self.ways)} is wanted")
+        super().__init__(401, str(answer.get("errcode") or "M_FORBIDDEN"), said)
+
+
 class Lost(Exception):
     """No usable answer: not reached, cut off, too late, or not from a homeserver (a proxy's page)."""
 
@@ -90,6 +107,7 @@ class Api:
 
         Raises:
             MatrixError: the homeserver refused.
+            AskedWho: it wants the password, or so, besides the token.
             TokenDead: it does not know our token.
             Lost: there was no usable answer; the request may have been carried out.
         """
@@ -141,6 +159,8 @@ def _read(status: int, raw: bytes) -> dict[str, Any]:
         raise Lost(f"HTTP {status}, and the body is not a Matrix response ({error})") from error
     if status == 200:
         return answer
+    if status == 401 and "flows" in answer:
+        raise AskedWho(answer)
     errcode = answer.get("errcode")
     if not isinstance(errcode, str) or status >= 500:
         raise Lost(f"HTTP {status} {errcode or ''}".strip())

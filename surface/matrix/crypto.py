@@ -14,8 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from nio import AsyncClient, MegolmEvent, SyncResponse
-from nio.events.misc import BadEvent, UnknownBadEvent
+from nio import AsyncClient, ForwardedRoomKeyEvent, MegolmEvent, SyncResponse
+from nio.event_builders import RoomKeyRequestMessage
 from nio.exceptions import EncryptionError, LocalProtocolError
 from nio.responses import (
     ErrorResponse,
@@ -27,32 +27,79 @@ from nio.responses import (
 )
 from nio.rooms import MatrixRoom
 
+from surface.failpoints import Failpoints
 from surface.matrix.api import Api, Lost, MatrixError, path
 
 log = structlog.get_logger()
 
 
+class OtherDevice(Exception):
+    """The homeserver has other keys for this device than we: what is sent to it, we could never read."""
+
+
 class Crypto:
     """The Olm machine of the bot's device."""
 
-    def __init__(self, client: AsyncClient, api: Api) -> None:
-        self._client, self._api = client, api
+    def __init__(self, client: AsyncClient, api: Api, failpoints: Failpoints) -> None:
+        self._client, self._api, self._failpoints = client, api, failpoints
         self._locks: dict[str, asyncio.Lock] = {}
+        self._encrypted = set(client.encrypted_rooms)
+        self._wants_fallback = False
+        self.own_messages: Callable[[dict[str, Any]], None] = lambda event: None
+        """Takes the to-device messages that this device has sent to itself."""
+        assert client.olm is not None
+        self._olm = olm = client.olm
         # nio keeps the users whose devices changed in memory only: ask for all of them again.
-        if client.olm is not None:
-            client.olm.users_for_key_query.update(client.olm.device_store.users)
+        olm.users_for_key_query.update(olm.device_store.users)
+        # nio takes keys that were asked for from other devices of its own user only, of which we have none.
+        olm._should_accept_forward = self._is_given_again  # type: ignore[method-assign]
+
+    async def publish(self) -> dict[str, Any]:
+        """See to it that the homeserver has this device's keys; returns all that it has of the account.
+
+        Raises:
+            OtherDevice: it has others for this device.
+            MatrixError, Lost, TokenDead: see `Api.request`.
+        """
+        me, device_id = self._client.user_id, self._olm.device_id
+        for _ in range(2):
+            body: dict[str, Any] = {"device_keys": {me: []}}
+            known = await self._api.request("POST", path("keys", "query"), body)
+            device = _object(_object(_object(known.get("device_keys")).get(me)).get(device_id))
+            if keys := _object(device.get("keys")):
+                ours = self._olm.account.identity_keys
+                if any(keys.get(f"{kind}:{device_id}") != key for kind, key in ours.items()):
+                    raise OtherDevice(device_id)
+                return known
+            self._olm.account.shared = False
+            await self._upload()
+        raise Lost("the homeserver does not tell this device's keys")
+
+    def is_encrypted(self, room_id: str) -> bool:
+        """Whether a room is known to be encrypted; no means nothing."""
+        return room_id in self._encrypted
+
+    def note_encrypted(self, room_id: str) -> None:
+        """A room is encrypted, from now on for ever."""
+        self._encrypted.add(room_id)
 
     async def take_sync(self, raw: dict[str, Any]) -> None:
         """Let nio see a sync response: to-device messages, membership, device lists.
 
         Timeline messages are left out: they are decrypted when they are taken up.
         """
-        olm, counts = self._client.olm, raw.get("device_one_time_keys_count")
-        left = counts.get("signed_curve25519") if isinstance(counts, dict) else None
-        if olm is not None and isinstance(left, int):
+        left = _object(raw.get("device_one_time_keys_count")).get("signed_curve25519")
+        if isinstance(left, int):
             # By nio 0 is taken for "not told"; without new one-time keys nobody can write to us.
-            olm.uploaded_key_count = left
-        news = _for_nio(raw)
+            self._olm.uploaded_key_count = left
+        unused = raw.get("device_unused_fallback_key_types")
+        if isinstance(unused, list):
+            self._wants_fallback = "signed_curve25519" not in unused
+        self._encrypted.update(_newly_encrypted(raw))
+        for event in _list(_object(raw.get("to_device")).get("events")):
+            if isinstance(event, dict) and self._is_own(event):
+                self.own_messages(event)
+        news = _for_nio(raw, self._is_own)
         if news is None:
             return
         response = SyncResponse.from_dict(news)
@@ -63,12 +110,10 @@ class Crypto:
 
     async def housekeeping(self) -> None:
         """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync."""
-        client, olm = self._client, self._client.olm
-        if olm is None:
-            return
+        client, olm = self._client, self._olm
         steps: tuple[tuple[bool, Callable[[], Awaitable[None]]], ...] = (
             (bool(olm.outgoing_to_device_messages), self._send_waiting),
-            (client.should_upload_keys, self._upload),
+            (client.should_upload_keys or self._wants_fallback, self._upload),
             (client.should_query_keys, self._query),
             (
                 client.should_claim_keys,
@@ -88,10 +133,8 @@ class Crypto:
 
     def decrypt(self, room_id: str, event: dict[str, Any]) -> dict[str, Any] | None:
         """The plain event behind an `m.room.encrypted` one, or None if no key fits (yet)."""
-        parsed = MegolmEvent.from_dict(copy.deepcopy(event))
-        if isinstance(parsed, BadEvent | UnknownBadEvent) or self._client.olm is None:
+        if (parsed := self._parsed(room_id, event)) is None:
             return None
-        parsed.room_id = room_id
         try:
             plain = self._client.decrypt_event(parsed)
         except (EncryptionError, LocalProtocolError, ValueError, KeyError, TypeError):
@@ -105,6 +148,63 @@ class Crypto:
             source["content"] = {**inner, "m.relates_to": outer["m.relates_to"]}
         return source
 
+    async def ask_for_key(self, room_id: str, event: dict[str, Any]) -> bool:
+        """Ask the device that sent an undecryptable event for its key; False if it was asked already.
+
+        Raises:
+            MatrixError, Lost, TokenDead: see `Api.request`; it is sent with the next housekeeping.
+        """
+        parsed, olm = self._parsed(room_id, event), self._olm
+        if parsed is None or parsed.session_id in olm.outgoing_key_requests:
+            return False
+        asks = parsed.as_key_request(parsed.sender, olm.device_id, None, parsed.device_id)
+        waiting = [
+            m for m in olm.outgoing_to_device_messages if isinstance(m, RoomKeyRequestMessage)
+        ]
+        if all(message.session_id != parsed.session_id for message in waiting):
+            olm.outgoing_to_device_messages.append(asks)
+        await self._send_waiting()
+        return True
+
+    def _parsed(self, room_id: str, event: dict[str, Any]) -> MegolmEvent | None:
+        """An encrypted event for nio, which wants to be told what the specification lets clients omit."""
+        event = copy.deepcopy(event)
+        content = _object(event.get("content"))
+        session_id = content.get("session_id")
+        for session in self._olm.inbound_group_store if "sender_key" not in content else ():
+            if session.id == session_id and session.room_id == room_id:
+                content["sender_key"] = session.sender_key
+        content.setdefault("sender_key", "unknown")
+        content.setdefault("device_id", "*")
+        parsed = MegolmEvent.from_dict(event)
+        if not isinstance(parsed, MegolmEvent):
+            return None
+        parsed.room_id = room_id
+        return parsed
+
+    def _is_given_again(self, sender: str, sender_key: str, event: ForwardedRoomKeyEvent) -> bool:
+        """Whether a key that came is one we asked for, from the very device that made it."""
+        asked = self._olm.outgoing_key_requests.get(event.session_id)
+        device = self._olm.device_store.device_from_sender_key(sender, sender_key)
+        told = event.source["content"]
+        return (
+            asked is not None
+            and (asked.room_id, asked.algorithm) == (event.room_id, event.algorithm)
+            and device is not None
+            and told.get("sender_key") == sender_key
+            and told.get("sender_claimed_ed25519_key") == device.ed25519
+        )
+
+    def _is_own(self, event: dict[str, Any]) -> bool:
+        """Whether a to-device message comes from this very device."""
+        content = _object(event.get("content"))
+        ours = self._olm.account.identity_keys["curve25519"]
+        return (
+            event.get("sender") == self._client.user_id
+            and event.get("type") == "m.room.encrypted"
+            and content.get("sender_key") == ours
+        )
+
     async def encrypt(self, room_id: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:
         """The content of the `m.room.encrypted` event that carries `content`.
 
@@ -114,9 +214,7 @@ class Crypto:
         """
         async with self._locks.setdefault(room_id, asyncio.Lock()):
             room = await self._ready(room_id)
-            olm = self._client.olm
-            assert olm is not None
-            if olm.should_share_group_session(room_id):
+            if self._olm.should_share_group_session(room_id):
                 await self._share(room)
             try:
                 _, encrypted = self._client.encrypt(room.room_id, kind, content)
@@ -131,14 +229,14 @@ class Crypto:
             room = MatrixRoom(room_id, self._client.user_id, encrypted=True)
             self._client.rooms[room_id] = room
         room.encrypted = True
+        self.note_encrypted(room_id)
         if not room.members_synced:
             members = await self._api.request("GET", path("rooms", room_id, "joined_members"))
             for user_id, profile in (members.get("joined") or {}).items():
                 name = profile.get("display_name") if isinstance(profile, dict) else None
                 room.add_member(user_id, name if isinstance(name, str) else None, None)
             room.members_synced = True
-            assert self._client.olm is not None
-            self._client.olm.update_tracked_users(room)
+            self._olm.update_tracked_users(room)
         if self._client.should_query_keys:
             await self._query()
         return room
@@ -149,8 +247,7 @@ class Crypto:
         Not by nio's `share_group_session`: it calls a session shared whatever came of its requests, takes a
         proxy's error page for success, and hangs for ever after an exception.
         """
-        olm, room_id = self._client.olm, room.room_id
-        assert olm is not None
+        olm, room_id = self._olm, room.room_id
         missing = self._client.get_missing_sessions(room_id)
         if missing:
             await self._claim(missing)
@@ -159,21 +256,37 @@ class Crypto:
             room_id, list(room.users), ignore_unverified_devices=True
         ):
             where = path("sendToDevice", "m.room.encrypted", uuid4().hex)
+            self._failpoints.hit("request.share.before")
             await self._api.request("PUT", where, messages)
+            self._failpoints.hit("request.share.after")
             olm.outbound_group_sessions[room_id].users_shared_with.update(given)
         olm.outbound_group_sessions[room_id].shared = True
 
     async def _send_waiting(self) -> None:
-        olm = self._client.olm
-        assert olm is not None
-        for message in list(olm.outgoing_to_device_messages):
+        for message in list(self._olm.outgoing_to_device_messages):
             where = path("sendToDevice", message.type, uuid4().hex)
             await self._api.request("PUT", where, message.as_dict())
             await self._client.receive_response(ToDeviceResponse(message))
 
     async def _upload(self) -> None:
-        assert self._client.olm is not None
-        await self._exchange("upload", self._client.olm.share_keys(), KeysUploadResponse)
+        """Give the homeserver one-time keys, and a fallback key: it hands that out when they are used up."""
+        olm = self._olm
+        account: Any = olm.account._account  # its fallback key is not among its types
+        body = olm.share_keys() if olm.should_upload_keys else {}
+        if self._wants_fallback or not olm.account.shared:
+            if not account.fallback_key:
+                account.generate_fallback_key()
+            for name, key in account.fallback_key.items():
+                value: dict[str, Any] = {"key": key.to_base64(), "fallback": True}
+                signature = {f"ed25519:{olm.device_id}": olm.sign_json(value)}
+                value["signatures"] = {self._client.user_id: signature}
+                body["fallback_keys"] = {f"signed_curve25519:{name}": value}
+        # Before others can have the public halves, the private ones must be on the disk.
+        olm.save_account()
+        self._failpoints.hit("request.keys.before")
+        await self._exchange("upload", body, KeysUploadResponse)
+        self._failpoints.hit("request.keys.after")
+        self._wants_fallback = False
 
     async def _query(self) -> None:
         body: dict[str, Any] = {"device_keys": {u: [] for u in self._client.users_for_key_query}}
@@ -202,7 +315,24 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _for_nio(raw: dict[str, Any]) -> dict[str, Any] | None:
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _newly_encrypted(raw: dict[str, Any]) -> set[str]:
+    """The rooms in which a sync response shows that encryption is on."""
+    found = set()
+    for room_id, room in _object(_object(raw.get("rooms")).get("join")).items():
+        for part in ("state", "timeline"):
+            events = _list(_object(_object(room).get(part)).get("events"))
+            if any(_object(event).get("type") == "m.room.encryption" for event in events):
+                found.add(room_id)
+    return found
+
+
+def _for_nio(
+    raw: dict[str, Any], left_out: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any] | None:
     """A copy for nio, which writes into what it parses, without the timeline's messages.
 
     None if nothing in it is news to the Olm machine, as in most syncs: nio would rewrite its tables.
@@ -214,8 +344,7 @@ def _for_nio(raw: dict[str, Any]) -> dict[str, Any] | None:
         if not isinstance(room, dict):
             continue
         timeline = _object(room.get("timeline"))
-        events = timeline.get("events")
-        events = events if isinstance(events, list) else []
+        events = _list(timeline.get("events"))
         states = [e for e in events if isinstance(e, dict) and "state_key" in e]
         if states or _object(room.get("state")).get("events"):
             joined[room_id] = {
@@ -225,8 +354,14 @@ def _for_nio(raw: dict[str, Any]) -> dict[str, Any] | None:
                 "timeline": {**timeline, "events": states},
             }
     devices = _object(raw.get("device_lists"))
-    told = _object(raw.get("to_device")).get("events"), devices.get("changed"), devices.get("left")
+    to_device = [
+        event
+        for event in _list(_object(raw.get("to_device")).get("events"))
+        if isinstance(event, dict) and not left_out(event)
+    ]
+    told = to_device, devices.get("changed"), devices.get("left")
     if not joined and not any(told):
         return None
+    slim["to_device"] = {"events": to_device}
     slim["rooms"] = {"join": joined, "invite": {}, "leave": {}}
     return copy.deepcopy(slim)

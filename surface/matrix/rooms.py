@@ -73,6 +73,8 @@ class Rooms:
         self._user_id, self._server = user_id, user_id.partition(":")[2]
         self._room_version = room_version
         self._creator_is_listed = True
+        self._plain: set[str] = set()
+        """Rooms in which encryption was not on when the homeserver was asked."""
 
     async def prepare(self) -> None:
         """Learn which room version will be made.
@@ -311,10 +313,22 @@ class Rooms:
         more = page.get("end")
         return events, more if isinstance(more, str) and events else None
 
+    async def is_sealed(self, room_id: str) -> bool:
+        """Whether a room is encrypted, whatever else has been lost: by what /sync has shown, what the crypto
+        store remembers, or what the homeserver says when it is asked for the first time."""
+        if self._crypto.is_encrypted(room_id):
+            return True
+        if room_id not in self._plain:
+            if await self.is_encrypted(room_id):
+                self._crypto.note_encrypted(room_id)
+            else:
+                self._plain.add(room_id)
+        return self._crypto.is_encrypted(room_id)
+
     async def _sealed(
         self, room_id: str, content: dict[str, Any], encrypted: bool
     ) -> tuple[str, dict[str, Any]]:
-        if not encrypted:
+        if not encrypted and not await self.is_sealed(room_id):
             return "m.room.message", content
         wire = await self._crypto.encrypt(room_id, "m.room.message", content)
         for key in (SOURCE, DIALOG):

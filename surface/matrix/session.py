@@ -13,17 +13,23 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from nio import AsyncClient, AsyncClientConfig
 from nio.store import SqliteStore
 
+from surface.matrix import identity_file
 from surface.matrix.api import CLIENT, Api, Lost, MatrixError, TokenDead
 from surface.matrix.tls import greeted
 
 DEVICE_NAME = "Surface"
 FILE = "session.json"
+
+
+Client: TypeAlias = AsyncClient
+"""What is open when a session is; only the modules beside this one look into it."""
 
 
 class SessionError(Exception):
@@ -43,7 +49,7 @@ class Session:
     device_id: str
     access_token: str
     pickle_key: str
-    """Encrypts the crypto store on disk."""
+    """Encrypts the crypto store on disk; empty where it is kept, if the settings have it."""
 
 
 def load(folder: Path) -> Session | None:
@@ -55,7 +61,8 @@ def load(folder: Path) -> Session | None:
     file = folder / FILE
     try:
         session = Session(**json.loads(file.read_text()))
-        if not all(isinstance(value, str) and value for value in vars(session).values()):
+        values = {name: value for name, value in vars(session).items() if name != "pickle_key"}
+        if not all(isinstance(v, str) for v in vars(session).values()) or not all(values.values()):
             raise TypeError("not all of its values are texts")
     except FileNotFoundError:
         return None
@@ -69,8 +76,8 @@ def load(folder: Path) -> Session | None:
     return session
 
 
-def keep(folder: Path, session: Session) -> None:
-    """Write the session, whole or not at all, readable by the owner only; another one is put aside.
+def keep(folder: Path, session: Session, *, aside: bool = True) -> None:
+    """Write the session, whole or not at all, readable by the owner only; the one before is put aside.
 
     Raises:
         SessionError: the folder cannot be written.
@@ -84,7 +91,7 @@ def keep(folder: Path, session: Session) -> None:
             json.dump(asdict(session), out, indent=1)
             out.flush()
             os.fsync(out.fileno())
-        if (folder / FILE).exists():
+        if aside and (folder / FILE).exists():
             (folder / FILE).replace(folder / f"{FILE}.old")
         partial.replace(folder / FILE)
     except OSError as error:
@@ -167,12 +174,42 @@ def _refused(homeserver: str, user_id: str, error: MatrixError) -> SessionError:
 def open_session(session: Session, folder: Path) -> AsyncClient:
     """The client of a stored session: it keeps its crypto state in `folder`, and the rest is ours.
 
+    A state that is still encrypted with the key kept beside it is encrypted with the session's, and then
+    the kept one is taken away.
+
     Raises:
         SessionError: the crypto state cannot be read.
     """
+    stored = load(folder)
+    old = stored.pickle_key if stored is not None else ""
+    try:
+        try:
+            client = _opened(session, folder, session.pickle_key)
+        except Exception:
+            if not old or old == session.pickle_key:
+                raise
+            client = _opened(session, folder, old)
+            _encrypt_anew(client, session.pickle_key)
+        if old and old != session.pickle_key:
+            identity_file.seal_anew(folder, session.user_id, old, session.pickle_key)
+    except Exception as error:
+        # Whatever nio, its database or its pickles say: the file is not what it was.
+        raise SessionError(
+            f"{folder}: the encryption keys of device {session.device_id} cannot be read ({error}); "
+            "correct `pickle_key` if you have set or changed it, restore them from a backup, or run "
+            "`surface login` to log in as a new device"
+        ) from error
+    if old and old != session.pickle_key:
+        keep(folder, replace(session, pickle_key=""), aside=False)
+    for file in folder.glob("*.db"):
+        file.chmod(0o600)
+    return client
+
+
+def _opened(session: Session, folder: Path, pickle_key: str) -> AsyncClient:
     config = AsyncClientConfig(
         store=SqliteStore,
-        pickle_key=session.pickle_key,
+        pickle_key=pickle_key,
         store_sync_tokens=False,
         encryption_enabled=True,
         max_timeouts=1,
@@ -180,14 +217,21 @@ def open_session(session: Session, folder: Path) -> AsyncClient:
         request_timeout=60,
     )
     client = AsyncClient(session.homeserver, session.user_id, store_path=str(folder), config=config)
-    try:
-        client.restore_login(session.user_id, session.device_id, session.access_token)
-    except Exception as error:
-        # Whatever nio, its database or its pickles say: the file is not what it was.
-        raise SessionError(
-            f"{folder}: the encryption keys of device {session.device_id} cannot be read ({error}); "
-            "restore them from a backup, or run `surface login` to log in as a new device"
-        ) from error
-    for file in folder.glob("*.db"):
-        file.chmod(0o600)
+    client.restore_login(session.user_id, session.device_id, session.access_token)
     return client
+
+
+def _encrypt_anew(client: AsyncClient, pickle_key: str) -> None:
+    """Write the whole crypto state again, encrypted with another key: all of it or nothing."""
+    store = client.store
+    assert isinstance(store, SqliteStore)
+    account = store.load_account()
+    sessions, groups = store.load_sessions(), store.load_inbound_group_sessions()
+    store.pickle_key = pickle_key
+    with store.database.atomic():
+        store.save_account(account)
+        for curve_key, every in sessions.items():
+            for session in every:
+                store.save_session(curve_key, session)
+        for group in groups:
+            store.save_inbound_group_session(group)

@@ -252,6 +252,10 @@ dialog-replaced = Another question was asked, so this one is closed.
 dialog-over = The agent does not wait for an answer any more, so this question is closed.
 
 ## After a pause
+unreadable = { $n ->
+    [one] I cannot read this message: its key has not reached me. Please send it again.
+   *[other] I cannot read your last { $n } messages: their keys have not reached me. Please send them again.
+} If I stay silent, have your client begin a new session (in Element: `/discardsession`) and send once more.
 missed = While I was away, { $n ->
     [one] { $n } message came that I do not answer any more
    *[other] { $n } messages came that I do not answer any more
