@@ -131,6 +131,30 @@ def login(config: ConfigFile = None) -> None:
     out.print(f"Logged in as {session.user_id}, device {session.device_id}.")
 
 
+@app.command("recovery-key")
+def recovery_key(
+    config: ConfigFile = None,
+    reset: Annotated[
+        bool,
+        typer.Option(
+            "--reset", help="Make a new identity, too: people who verified the bot are warned."
+        ),
+    ] = False,
+) -> None:
+    """Make a new recovery key for the bot's account and show it; the old one is worth nothing any more.
+
+    The bot must be stopped. With `recovery_key` in the settings that one is taken.
+    """
+    settings = _settings(config)
+    from surface.recovery import renew  # noqa: PLC0415
+
+    key = asyncio.run(renew(settings, reset=reset))
+    if key is not None:
+        _show_recovery_key(settings.user_id, key)
+    else:
+        out.print("The recovery key is that of the settings.")
+
+
 @app.command()
 def check(config: ConfigFile = None) -> None:
     """Look at settings, agents, state and homeserver, and say what is wrong and what to do.

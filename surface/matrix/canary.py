@@ -82,6 +82,7 @@ class Canary:
             else:
                 if health.canary == "broken":
                     log.info("canary.recovered")
+                log.info("canary.returned", round_trips=health.round_trips + 1)
                 health.canary, health.broken_because = "ok", ""
                 health.round_trips += 1
                 return True

@@ -55,16 +55,21 @@ class SigningKey:
 
     def has_signed(self, value: dict[str, Any], user_id: str) -> bool:
         """Whether an object carries a valid signature of this key."""
-        try:
-            signature = from_base64(value["signatures"][user_id][self.key_id])
-            verifier = eddsa.new(self._key().public_key(), "rfc8032")
-            verifier.verify(signable(value), signature)
-        except (KeyError, TypeError, AttributeError, ValueError):
-            return False
-        return True
+        return is_signed(value, user_id, self.public)
 
     def _key(self) -> ECC.EccKey:
         return ECC.construct(curve="Ed25519", seed=self.seed)
+
+
+def is_signed(value: dict[str, Any], user_id: str, public: str) -> bool:
+    """Whether an object carries a valid signature of this public key."""
+    try:
+        signature = from_base64(value["signatures"][user_id][f"ed25519:{public}"])
+        key = eddsa.import_public_key(from_base64(public))
+        eddsa.new(key, "rfc8032").verify(signable(value), signature)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True, repr=False)

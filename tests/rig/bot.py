@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -115,16 +116,18 @@ class Bot:
         self._ended, self._asked_to_stop, self.returncode = False, False, None
         with self._lock:
             self._run_starts_at = len(self._lines)
+        out = (self.root / "stdout").open("ab")
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "surface", "run", "-c", str(config)]
             + (["--full"] if self.full else []),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=out,
             stderr=subprocess.PIPE,
             cwd=PROJECT,
             env=env,
             start_new_session=True,
         )
+        out.close()
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
 
@@ -218,6 +221,20 @@ class Bot:
     @property
     def workspace(self) -> Path:
         return self.root / "workspace"
+
+    @property
+    def crypto_dir(self) -> Path:
+        return self.state_dir / "matrix_store"
+
+    @property
+    def device_id(self) -> str:
+        """The bot's device, as it is now."""
+        return str(json.loads((self.crypto_dir / "session.json").read_text())["device_id"])
+
+    def recovery_keys(self) -> list[str]:
+        """The recovery keys it has shown on standard output, over all runs."""
+        text = (self.root / "stdout").read_text()
+        return re.findall(r"^ +(E[1-9A-Za-z]{3}(?: [1-9A-Za-z]{4}){11})$", text, re.M)
 
     def documents(self, table: str) -> dict[str, dict[str, Any]]:
         """A table of the store by key, as committed by now; the bot may be running."""

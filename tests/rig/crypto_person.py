@@ -90,6 +90,30 @@ class CryptoPerson(Person):
         """Wait until the client knows a device, and so will encrypt for it."""
         await self._crypto.call("until_device", user_id=user_id, device_id=device_id)
 
+    async def open_secret(self, login: Login, recovery_key: str, name: str) -> str | None:
+        """A secret of an account's secret storage, as this client reads it with the recovery key."""
+        found: str | None = await self._crypto.call(
+            "open_secret",
+            url=self.url,
+            user_id=login.user_id,
+            token=login.access_token,
+            recovery_key=recovery_key,
+            name=name,
+        )
+        return found
+
+    async def set_up_account(self, login: Login, password: str) -> str:
+        """Give an account an identity and secret storage, as a client does; returns the recovery key."""
+        key: str = await self._crypto.call(
+            "set_up_account",
+            url=self.url,
+            user_id=login.user_id,
+            device_id=login.device_id,
+            token=login.access_token,
+            password=password,
+        )
+        return key
+
     async def rotate_keys(self, room_id: str) -> None:
         """Encrypt what is said next with a new session."""
         await self._crypto.call("forget_session", room_id=room_id)

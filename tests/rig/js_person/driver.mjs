@@ -13,6 +13,8 @@ const sdk = await import("matrix-js-sdk");
 const { logger } = await import("matrix-js-sdk/lib/logger.js");
 const { OnlySignedDevicesIsolationMode } = await import("matrix-js-sdk/lib/crypto-api/index.js");
 
+const { decodeRecoveryKey } = await import("matrix-js-sdk/lib/crypto-api/recovery-key.js");
+
 const silent = {};
 for (const level of ["trace", "debug", "info", "warn", "error"]) silent[level] = () => {};
 silent.getChild = () => silent;
@@ -43,6 +45,13 @@ function roomWith(roomId, members) {
     };
     client.on("sync", check);
     check();
+  });
+}
+
+function storageOf({ url, user_id, token, key }) {
+  return sdk.createClient({
+    baseUrl: url, userId: user_id, accessToken: token, logger: silent,
+    cryptoCallbacks: { getSecretStorageKey: async ({ keys }) => [Object.keys(keys)[0], key] },
   });
 }
 
@@ -111,6 +120,36 @@ const ops = {
         request({ type: "m.login.password", identifier, password }),
     });
     return client.getCrypto().isCrossSigningReady();
+  },
+
+  // Secret storage of an account as another client sees it: the seed of a cross-signing key.
+  async open_secret({ url, user_id, token, recovery_key, name }) {
+    const other = storageOf({ url, user_id, token, key: decodeRecoveryKey(recovery_key) });
+    return await other.secretStorage.get(name);
+  },
+
+  // What a person does who sets an account up in a client: identity and secret storage; the recovery key.
+  async set_up_account({ url, user_id, device_id, token, password }) {
+    let key = null;
+    const other = sdk.createClient({
+      baseUrl: url, userId: user_id, deviceId: device_id, accessToken: token, logger: silent,
+      cryptoCallbacks: {
+        getSecretStorageKey: async ({ keys }) => [Object.keys(keys)[0], key.privateKey],
+      },
+    });
+    await other.initRustCrypto({ useIndexedDB: false });
+    await other.startClient({ initialSyncLimit: 1 });
+    key = await other.getCrypto().createRecoveryKeyFromPassphrase();
+    const identifier = { type: "m.id.user", user: user_id };
+    await other.getCrypto().bootstrapCrossSigning({
+      authUploadDeviceSigningKeys: (request) =>
+        request({ type: "m.login.password", identifier, password }),
+    });
+    await other.getCrypto().bootstrapSecretStorage({
+      createSecretStorageKey: async () => key, setupNewSecretStorage: true,
+    });
+    other.stopClient();
+    return key.encodedPrivateKey;
   },
 
   async only_signed_devices() {
