@@ -50,6 +50,15 @@ Seconds: TypeAlias = Annotated[
     float, BeforeValidator(no_bool), Unit("seconds"), Field(allow_inf_nan=False)
 ]
 
+Megabytes: TypeAlias = Annotated[
+    float, BeforeValidator(no_bool), Unit("megabytes"), Field(allow_inf_nan=False)
+]
+"""Of 1,000,000 bytes."""
+
+Days: TypeAlias = Annotated[
+    float, BeforeValidator(no_bool), Unit("days"), Field(allow_inf_nan=False)
+]
+
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
     """Return the model of a field that is a group of keys, else None."""

@@ -17,7 +17,7 @@ from pydantic.config import JsonDict
 
 from config.errors import ConfigError, problems_of, shown_path
 from config.reading import read_mapping, read_text
-from config.section import Allowed, Loc, Seconds, Section, no_bool
+from config.section import Allowed, Days, Loc, Megabytes, Seconds, Section, no_bool
 from config.sources import (
     Leaf,
     environment_leaves,
@@ -107,6 +107,24 @@ class Limits(Section):
 
     per_minute: Annotated[int, BeforeValidator(no_bool)] = Field(default=200, ge=1, le=10_000)
     """Messages of one person within a minute, commands included."""
+
+
+class Files(Section):
+    """Files that people send, which the agents find in the workspace."""
+
+    max_incoming: Megabytes = Field(default=100, ge=0, le=1_000_000)
+    """Megabytes (of 1,000,000 bytes) that one file may have; 0 takes none."""
+
+    quota_per_user: Megabytes = Field(default=1_000, ge=0, le=1_000_000_000)
+    """Megabytes that all files of one person may have together. What is older than `keep_days` is gone,
+    and does not count."""
+
+    keep_days: Days = Field(default=30, ge=0, le=36_500)
+    """Days after which a file is deleted from the inbox; 0 keeps them for ever. The message stays as
+    it is."""
+
+    tray_timeout: Seconds = Field(default=900, ge=1, le=86_400)
+    """Seconds that a file sent without words waits for the message it belongs to."""
 
 
 class CatchUp(Section):
@@ -222,6 +240,9 @@ class Settings(Section):
 
     limits: Limits = Limits()
     """How much one person may ask of the bot."""
+
+    files: Files = Files()
+    """Files that people send, which the agents find in the workspace."""
 
     catch_up: CatchUp = CatchUp()
     """What becomes of messages and invites that came while the bot was not running."""

@@ -41,6 +41,15 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"--crash-seed {crash_seed(config)!r} --model-seed {model_seed(config)}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hostile", type=int, default=1000, help="names of files: how many are generated"
+    )
+    parser.addoption(
+        "--many-files", type=int, default=300, help="files that one person sends in one test"
+    )
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files with the longest tests first."""
