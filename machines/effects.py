@@ -43,6 +43,40 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class FileIn:
+    """A file that a person has sent.
+
+    Args:
+        event_id: the event it came with.
+        path: where it is put, relative to the workspace.
+        name: as the sender called it, made harmless.
+        mime_type: as the sender says; its content may tell otherwise.
+    """
+
+    event_id: str
+    path: str
+    name: str
+    mime_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a file is to be had, and how it is opened.
+
+    Args:
+        url: its `mxc://` address.
+        key: of an encrypted file, the AES key (unpadded URL-safe base64); else None.
+        iv: the initial counter (unpadded base64).
+        sha256: of what is downloaded (unpadded base64).
+    """
+
+    url: str
+    key: str | None = None
+    iv: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JoinRoom:
     """Accept an invite; the room comes back as a home room of the inviter, or one to ask about."""
 
@@ -208,6 +242,63 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchFile:
+    """Bring a file that a person has sent into the workspace.
+
+    Args:
+        source: where it is.
+        staged_by: the process (boot id) in whose memory it is staged; None: its message took it along.
+    """
+
+    room_id: str
+    user_id: str
+    file: FileIn
+    source: Source
+    staged_by: str | None = None
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class React:
+    """Put a reaction under a message. Dies with the process, like what it is a sign of."""
+
+    room_id: str
+    event_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendFile:
+    """Upload a file of an answer from the workspace; it comes back to be posted.
+
+    Args:
+        path: relative to the workspace, as the agent says. Untrusted.
+        name: what the agent calls it. Untrusted.
+        mime_type: as the agent says; its content may tell otherwise.
+    """
+
+    room_id: str
+    turn_id: str
+    path: str
+    name: str
+    mime_type: str
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostFile:
+    """Send the message that shows an uploaded file.
+
+    Args:
+        file: what was uploaded.
+        content: the message's content, as JSON: with the address of what was uploaded.
+    """
+
+    file: SendFile
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class DisconnectChat:
     """Tell the platform that a conversation is no longer used from here."""
 
@@ -265,7 +356,7 @@ class SettleQuestion:
 
 @dataclass(frozen=True, slots=True)
 class ForgetUser:
-    """Have every agent's platform delete what it keeps about a person."""
+    """Have every agent's platform delete what it keeps about a person, and delete their files."""
 
     user_id: str
 
@@ -276,12 +367,14 @@ class AcceptTurn:
 
     Args:
         body: what to ask, when it is not the message itself (`!retry`).
+        files: what to ask it with, then.
     """
 
     room_id: str
     agent_id: str
     platform_chat_id: PlatformChatId
     body: str | None = None
+    files: tuple[FileIn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +407,10 @@ Effect: TypeAlias = (
     | OfferAgents
     | Placeholder
     | Answer
+    | FetchFile
+    | React
+    | SendFile
+    | PostFile
     | DisconnectChat
     | SaveContext
     | LoadContext

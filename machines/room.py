@@ -35,6 +35,7 @@ decision: a created room reaches the user as `observed_created` and the room as 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from machines.chart import Chart, DurableState, TransientState
@@ -42,6 +43,7 @@ from machines.effects import (
     AcceptTurn,
     DisconnectChat,
     EndTurns,
+    FileIn,
     Fresh,
     InviteUser,
     LeaveRoom,
@@ -79,6 +81,8 @@ class Room:
     """The platform chat that the last `load` took the place of."""
     failed_body: str | None = None
     """What the last turn was asked that failed; `retry` asks it again."""
+    failed_files: list[FileIn] = field(default_factory=list)
+    """What it was asked with."""
     others: list[str] = field(default_factory=list)
     """Who else is in the room besides the owner and the bot: then it answers only when addressed."""
     inviter: str | None = None
@@ -309,7 +313,8 @@ class RoomMachine(Chart[Room]):
         """The message becomes a turn of this moment's agent and chat."""
         r = self.record
         assert r.agent_id is not None and r.platform_chat_id is not None
-        r.previous_chat_id = r.failed_body = None
+        r.previous_chat_id = None
+        self._forget_failed()
         self.want(AcceptTurn(r.room_id, r.agent_id, r.platform_chat_id))
 
     def ask_agent(self, event_id: str) -> None:
@@ -334,7 +339,8 @@ class RoomMachine(Chart[Room]):
         r = self.record
         self._disconnect()
         r.agent_id, r.platform_chat_id = agent_id, Fresh(r.room_id)
-        r.previous_chat_id = r.failed_body = None
+        r.previous_chat_id = None
+        self._forget_failed()
         self.want(SetTopic(r.room_id, agent_id))
 
     def rotate(self, event_id: str | None = None) -> None:
@@ -343,7 +349,7 @@ class RoomMachine(Chart[Room]):
         assert isinstance(r.platform_chat_id, str)
         self._disconnect()
         old, fresh = r.platform_chat_id, Fresh(r.room_id)
-        r.failed_body = None
+        self._forget_failed()
         r.previous_chat_id, r.platform_chat_id = old, fresh
         text = Text("cleared", {"context": fresh, "old": old})
         self.want(Notice(r.room_id, text, reply_to=event_id))
@@ -364,7 +370,7 @@ class RoomMachine(Chart[Room]):
             r.previous_chat_id = r.platform_chat_id
         r.replaced_chat_id = r.platform_chat_id
         fresh = r.platform_chat_id = Fresh(r.room_id)
-        r.failed_body = None
+        self._forget_failed()
         self.want(
             LoadContext(r.room_id, r.matrix_user_id, r.agent_id, fresh, save_id, name, event_id)
         )
@@ -381,16 +387,17 @@ class RoomMachine(Chart[Room]):
         if self.record.replaced_chat_id == platform_chat_id:
             self.record.replaced_chat_id = self.record.previous_chat_id
 
-    def note_failed(self, body: str) -> None:
+    def note_failed(self, body: str, files: Sequence[FileIn] = ()) -> None:
         """Remember what was asked, for `retry`."""
-        self.record.failed_body = body
+        self.record.failed_body, self.record.failed_files = body, list(files)
 
     def ask_again(self) -> None:
         """Ask what failed once more, as a turn of its own."""
         r = self.record
         assert r.agent_id is not None and r.platform_chat_id is not None
-        body, r.failed_body = r.failed_body, None
-        self.want(AcceptTurn(r.room_id, r.agent_id, r.platform_chat_id, body))
+        body, files = r.failed_body, tuple(r.failed_files)
+        self._forget_failed()
+        self.want(AcceptTurn(r.room_id, r.agent_id, r.platform_chat_id, body, files))
 
     def note_others(self, others: list[str]) -> None:
         """Somebody came or went."""
@@ -492,7 +499,8 @@ class RoomMachine(Chart[Room]):
         r.chat_id, r.display_name = chat_id, name
         r.agent_id = agent_id
         r.platform_chat_id = platform_chat_id or (Fresh(r.room_id) if agent_id else None)
-        r.previous_chat_id = r.replaced_chat_id = r.failed_body = None
+        r.previous_chat_id = r.replaced_chat_id = None
+        self._forget_failed()
         r.others, r.inviter, r.foreign = others or [], inviter, foreign
         r.encrypted = r.encrypted or encrypted
 
@@ -532,7 +540,8 @@ class RoomMachine(Chart[Room]):
         """Turns that wait end here; label and platform chat live on in the successor."""
         r = self.record
         r.chat_id = r.agent_id = r.platform_chat_id = r.previous_chat_id = None
-        r.replaced_chat_id = r.failed_body = None
+        r.replaced_chat_id = None
+        self._forget_failed()
         self.want(EndTurns(r.room_id))
 
     def move(self, space_id: str) -> None:
@@ -574,6 +583,9 @@ class RoomMachine(Chart[Room]):
     def note_encrypted(self) -> None:
         """Encryption cannot be taken back."""
         self.record.encrypted = True
+
+    def _forget_failed(self) -> None:
+        self.record.failed_body, self.record.failed_files = None, []
 
     def _disconnect(self) -> None:
         r = self.record

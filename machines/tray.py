@@ -2,9 +2,10 @@
 
 Theory of operation
 -------------------
-One machine per room, in memory only. A file without a caption is staged (`holding`); the next
-message takes all staged files along; `drop` or a timer empties the tray. The files themselves lie
-in the workspace; a restart forgets that they were staged, not the files.
+One machine per room and person, in memory only. A file without a caption is staged (`holding`); the
+person's next message takes all staged files along. `drop` or a timer empties the tray; `unstage`
+takes out one file: it was taken back, or could not be fetched. The files themselves lie in the
+workspace; a restart forgets that they were staged, not the files.
 """
 
 from __future__ import annotations
@@ -12,20 +13,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from machines.chart import Chart, TransientState
+from machines.effects import FileIn, Notice, Text
+
+MOST_STAGED = 50
+"""Files that one message takes along at most."""
 
 
 @dataclass
 class Tray:
-    """The staged files of a room, as workspace paths in the order they came."""
+    """The staged files of a person in a room, in the order they came."""
 
     room_id: str
-    staged: list[str] = field(default_factory=list)
-    taken: list[str] = field(default_factory=list)
+    user_id: str
+    staged: list[FileIn] = field(default_factory=list)
+    taken: list[FileIn] = field(default_factory=list)
     """What the last `collect` took along."""
+
+    def holds(self, event_id: str) -> bool:
+        """Whether the file of an event is staged."""
+        return any(file.event_id == event_id for file in self.staged)
 
 
 class TrayMachine(Chart[Tray]):
-    """Transient machine of one room's staged attachments.
+    """Transient machine of one person's staged files in one room.
 
     {table}
     """
@@ -33,14 +43,31 @@ class TrayMachine(Chart[Tray]):
     empty = TransientState(initial=True)
     holding = TransientState()
 
-    stage = empty.to(holding, on="add") | holding.to.itself(internal=True, on="add")
+    stage = empty.to(holding, on="add") | holding.to.itself(
+        internal=True, cond="has_place", on="add"
+    )
+    unstage = holding.to(empty, cond="is_the_last", on="throw_away") | holding.to.itself(
+        internal=True, on="take_out"
+    )
     collect = holding.to(empty, on="hand_over")
     drop = holding.to(empty, on="throw_away")
-    expire = holding.to(empty, on="throw_away")
+    expire = holding.to(empty, on="say_expired")
 
-    def add(self, path: str) -> None:
+    def has_place(self) -> bool:
+        """One more file can be taken along."""
+        return len(self.record.staged) < MOST_STAGED
+
+    def is_the_last(self, event_id: str) -> bool:
+        """There is no other file in the tray."""
+        return all(file.event_id == event_id for file in self.record.staged)
+
+    def add(self, file: FileIn) -> None:
         """One more file waits."""
-        self.record.staged.append(path)
+        self.record.staged.append(file)
+
+    def take_out(self, event_id: str) -> None:
+        """This one does not wait any more."""
+        self.record.staged = [f for f in self.record.staged if f.event_id != event_id]
 
     def hand_over(self) -> None:
         """The message takes them all."""
@@ -49,3 +76,11 @@ class TrayMachine(Chart[Tray]):
     def throw_away(self) -> None:
         """Forget them."""
         self.record.staged = []
+
+    def say_expired(self) -> None:
+        """No message came in time: who thinks that the files are with the agent is told."""
+        r = self.record
+        files = ", ".join(file.name for file in r.staged[:5])
+        text = Text("tray-expired", {"n": len(r.staged), "files": files})
+        self.want(Notice(r.room_id, text, reply_to=r.staged[-1].event_id))
+        r.staged = []

@@ -16,16 +16,20 @@ the turn cannot run again, and no preview may follow.
 `placeholder_sent` is what makes the growing answer one message: the intent is committed before the
 placeholder goes out, and everything after it is an edit.
 
+Files of the answer are numbered as they come. `send_files` commits them to the outbox, and their
+number to the document: a turn that is asked again after a crash sends none of them twice.
+
 While a turn waits, its message may be edited (`replace`) or redacted (`withdraw`); once it runs,
 neither changes anything.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from machines.chart import Chart, DurableState, TransientState
-from machines.effects import Answer, Placeholder, Text
+from machines.effects import Answer, FileIn, Placeholder, SendFile, Text
 
 
 @dataclass
@@ -45,6 +49,10 @@ class Turn:
     """The placeholder is in the outbox or beyond."""
     placeholder_id: str | None = None
     """Event id of the placeholder, once the homeserver has it."""
+    files: list[FileIn] = field(default_factory=list)
+    """What came with the message."""
+    files_sent: int = 0
+    """Files of the answer that are in the outbox or beyond."""
     asked: bool = False
     """The platform may have begun to work on it, and would do so again if asked again."""
 
@@ -96,6 +104,11 @@ class TurnMachine(Chart[Turn]):
         | streaming.to(stopped, on="say_stopped")
         | asking.to(stopped, on="say_stopped")
     )
+    send_files = (
+        thinking.to.itself(internal=True, on="send_more_files")
+        | streaming.to.itself(internal=True, on="send_more_files")
+        | asking.to.itself(internal=True, on="send_more_files")
+    )
     replace = waiting.to.itself(internal=True, on="take_body")
     withdraw = waiting.to(stopped)
 
@@ -117,22 +130,41 @@ class TurnMachine(Chart[Turn]):
         r.placeholder_asked = True
         self.want(Placeholder(r.room_id, r.event_id, body, r.thread, reply_to))
 
+    def send_more_files(self, files: Sequence[SendFile]) -> None:
+        """More files of the answer, after those that were sent already."""
+        self.want(*files)
+        self.record.files_sent += len(files)
+
     def note_placeholder(self, placeholder_id: str) -> None:
         """The homeserver has the placeholder."""
         self.record.placeholder_asked = True
         self.record.placeholder_id = placeholder_id
 
-    def answer(self, body: str, reply_to: str | None = None) -> None:
-        """The agent is done."""
-        self.want(self._last_words(body, None, reply_to))
+    def answer(
+        self, body: str, reply_to: str | None = None, files: Sequence[SendFile] = ()
+    ) -> None:
+        """The agent is done; what it has left in the workspace follows its words."""
+        self.want(self._last_words(body, None, reply_to), *files)
 
-    def say_failed(self, body: str, ending: Text, reply_to: str | None = None) -> None:
+    def say_failed(
+        self,
+        body: str,
+        ending: Text,
+        reply_to: str | None = None,
+        files: Sequence[SendFile] = (),
+    ) -> None:
         """There is no answer, or only half of one; say why."""
-        self.want(self._last_words(body, ending, reply_to))
+        self.want(self._last_words(body, ending, reply_to), *files)
 
-    def say_stopped(self, body: str, ending: Text, reply_to: str | None = None) -> None:
+    def say_stopped(
+        self,
+        body: str,
+        ending: Text,
+        reply_to: str | None = None,
+        files: Sequence[SendFile] = (),
+    ) -> None:
         """Somebody ended it; keep what was said so far."""
-        self.want(self._last_words(body, ending, reply_to))
+        self.want(self._last_words(body, ending, reply_to), *files)
 
     def take_body(self, body: str) -> None:
         """The person changed the message before it was taken up."""

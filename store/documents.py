@@ -28,12 +28,12 @@ from store.store import Delete, DocumentError, Put, Stored, Table, Write
 
 VERSIONS: Mapping[Table, int] = {
     "users": 1,
-    "rooms": 1,
+    "rooms": 2,
     "chats": 1,
     "meta": 2,
     "inbox": 2,
-    "turns": 1,
-    "outbox": 2,
+    "turns": 2,
+    "outbox": 3,
     "dirty": 2,
     "mirrors": 1,
     "echo": 2,
@@ -49,6 +49,10 @@ MIGRATIONS: Mapping[tuple[Table, int], Migration] = {
     ("echo", 1): lambda body: {**body, "v": 2, "messages": json.dumps(body["messages"])},
     # Effects may name a thread; those of before name none.
     ("outbox", 1): lambda body: {**body, "v": 2},
+    # Effects may be about files; those of before are not.
+    ("outbox", 2): lambda body: {**body, "v": 3},
+    ("rooms", 1): lambda body: {**body, "v": 2, "failed_files": []},
+    ("turns", 1): lambda body: {**body, "v": 2, "files": [], "files_sent": 0},
     ("inbox", 1): lambda body: {**body, "v": 2, "late": False, "sent": None},
     ("dirty", 1): lambda body: {**body, "v": 2, "late": False, "after": None},
     # Since version 2 a sequence may have a `reserved` end, which version 1 would have passed unseen.

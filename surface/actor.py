@@ -248,7 +248,17 @@ class Actors:
         spec = BY_NAME.get(said.name) if isinstance(said, Command) else None
         if spec is not None and spec.name in ("context", "load") and room:
             return message, await self._facts(room, spec.name)
+        staged = (message.room_id, message.sender) in self._ledger.memory.trays
+        if room and (message.file is not None or staged):
+            return message, Facts(takes_files=self._takes_files(room["agent_id"]))
         return message, Facts()
+
+    def _takes_files(self, agent_id: str | None) -> bool:
+        """Whether an agent takes files; of one that is not there, nobody needs to be told."""
+        try:
+            return self._directory.client_for(agent_id or "").capabilities.files
+        except CallFailed:
+            return True
 
     async def in_company(self, message: Message) -> Message:
         """The message, with what has to be known where others are: whether it answers the bot."""

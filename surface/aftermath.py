@@ -12,16 +12,21 @@ from machines.effects import (
     AnswerQuestion,
     CreateRoom,
     Effect,
+    FetchFile,
     FollowUpgrade,
     JoinRoom,
     LoadContext,
     Notice,
     Param,
     Placeholder,
+    PostFile,
     SaveContext,
+    SendFile,
+    Text,
 )
 from surface import onboarding
 from surface.case import Case
+from surface.files import outcome
 from surface.upgrades import carry_over
 
 
@@ -44,6 +49,10 @@ class Result:
     refused: str | None = None
     """The Matrix error code, if the homeserver said no for good."""
     reason: str = ""
+    why: Text | None = None
+    """What the person is told, if it did not work for good."""
+    content: str | None = None
+    """The content of the message that shows a file, once that is uploaded."""
 
 
 def aftermath(case: Case, effect: Effect, result: Result) -> None:
@@ -96,6 +105,12 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 case.say(room, "load-failed-stays", event, **params, context=chat)
             else:
                 case.say(room, "load-failed" if there else "load-failed-elsewhere", event, **params)
+        case FetchFile():
+            outcome.fetched(case, effect, result.why)
+        case SendFile():
+            outcome.uploaded(case, effect, result.content, result.why)
+        case PostFile(file=file) if result.refused == outcome.ENCRYPTED_SINCE:
+            case.want(file)
         case AnswerQuestion(room_id=room) if result.refused is not None:
             case.say(room, "answer-not-taken", reason=result.reason)
         case Notice(dialog=True) if result.event_id is not None:

@@ -27,6 +27,9 @@ from surface.catch_up import CatchUp
 from surface.clock import SystemClock
 from surface.deeds import Deeds
 from surface.encryption import Encryption
+from surface.files.inbox import Inbox
+from surface.files.outgoing import Outgoing
+from surface.files.workspace import Workspace
 from surface.house import House
 from surface.inbox import InboxRow
 from surface.ingest import Ingest
@@ -57,7 +60,7 @@ from surface.reconcile.look import look
 from surface.reconcile.observe import Picture
 from surface.reconcile.run import audit, reconcile
 from surface.reload import Reload
-from surface.timers import Timers
+from surface.timers import dialog_timers, tray_timers
 from surface.turn_run import Runner
 from surface.turns import Turns
 
@@ -68,6 +71,8 @@ BREATH = 0.05
 """Seconds that quick answers are given to leave before the next sync is asked for."""
 AUDIT_AFTER, AUDIT_EVERY = 60.0, 86_400.0
 """Seconds from the start to the first comparison of all rooms, and from one to the next."""
+CLEAN_EVERY = 86_400.0
+"""Seconds from one search for old files to the next."""
 
 
 @dataclass
@@ -83,6 +88,7 @@ class App:
     turns: Turns
     outbox: Outbox
     rooms: Rooms
+    files: Inbox
     markers: ReadMarkers
     mirrors: MirrorWriter
     directory: Directory
@@ -112,6 +118,7 @@ class App:
             asyncio.create_task(self.directory.warm(), name="warm"),
             asyncio.create_task(self.reload.run(), name="reload"),
             asyncio.create_task(self.encryption.canary.run(), name="canary"),
+            asyncio.create_task(self._clean(), name="clean"),
         ]
         failed = asyncio.ensure_future(self.outbox.failed)
         try:
@@ -165,6 +172,13 @@ class App:
         self.actors.open()
         await self.turns.start()
         await self.mirrors.start()
+
+    async def _clean(self) -> None:
+        """Delete files that are too old, at the start and daily."""
+        while True:
+            removed = await self.files.clean()
+            log.info("files.cleaned", removed=removed)
+            await asyncio.sleep(CLEAN_EVERY)
 
     async def _audit(self) -> None:
         """Compare everything, some time after the start and daily: what no event told of is found here."""
@@ -275,9 +289,13 @@ async def _built(
             room_version=settings.room_version,
         )
         directory = Directory(agents, store, world.installation_id)
+        workspace, media = Workspace(settings.workspace_dir), Media(api, points)
+        inbox = Inbox(workspace, media, settings.files, points)
         deeds = Deeds(
             rooms,
-            Media(api),
+            media,
+            inbox,
+            Outgoing(workspace, media),
             store,
             agents,
             directory,
@@ -287,9 +305,9 @@ async def _built(
             chat_idle=lambda chat: turns.chat_idle(chat),  # noqa: PLW0108 — made below
         )
         outbox = Outbox(ledger, deeds.perform)
-        runner = Runner(ledger, outbox, directory, rooms, settings.answers, points)
+        runner = Runner(ledger, outbox, directory, rooms, inbox, settings.answers, points)
         turns = Turns(ledger, rooms, runner)
-        house = House(settings.access, settings.limits, settings.catch_up)
+        house = House(settings.access, settings.limits, settings.catch_up, settings.files)
         actors = Actors(ledger, rooms, crypto, directory, house, session.user_id)
         ingest = Ingest(ledger, rooms, session.user_id, actors.deliver, actors.hold, outbox.echoed)
         markers = ReadMarkers(ledger, rooms, outbox, actors)
@@ -304,8 +322,11 @@ async def _built(
         sync = SyncLoop(api, crypto, ingest.keep, None)
         sync.on_keys = actors.keys_came
         mirrors = MirrorWriter(ledger, account)
-        timers = Timers(ledger, settings.dialog_timeout)
-        for listener in (outbox, turns, sequence, mirrors, timers, markers):
+        timers = (
+            dialog_timers(ledger, settings.dialog_timeout),
+            tray_timers(ledger, settings.files.tray_timeout),
+        )
+        for listener in (outbox, turns, sequence, mirrors, *timers, markers):
             ledger.listen(listener.on_decided)
         ledger.mirrors_due = mirrors.wake
         app = App(
@@ -318,6 +339,7 @@ async def _built(
             turns,
             outbox,
             rooms,
+            inbox,
             markers,
             mirrors,
             directory,

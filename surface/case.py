@@ -17,7 +17,7 @@ from hashlib import blake2b
 from typing import Any, TypeAlias, TypeVar, cast
 
 from config import Agent, Registry
-from machines import DialogMachine, RoomMachine, TurnMachine, UserMachine
+from machines import DialogMachine, RoomMachine, TrayMachine, TurnMachine, UserMachine
 from machines.chart import Chart
 from machines.dialog import Dialog
 from machines.effects import (
@@ -27,18 +27,22 @@ from machines.effects import (
     AnswerQuestion,
     Effect,
     EndTurns,
+    FileIn,
     Fresh,
     LoadContext,
     Notice,
     OfferAgents,
     Param,
+    React,
     SaveContext,
+    SendFile,
     SettleQuestion,
     SetTopic,
     StopTurn,
     Text,
 )
 from machines.room import Room
+from machines.tray import Tray
 from machines.turn import Turn
 from machines.user import User
 from store.documents import (
@@ -155,9 +159,13 @@ class Case:
     body: str = ""
     thread: str | None = None
     sender: str = ""
+    files: Sequence[FileIn] = ()
+    """What the turn that the input becomes is asked with."""
     _open: dict[tuple[Table, str], _Open] = field(default_factory=dict)
     _dialogs: dict[str, DialogMachine] = field(default_factory=dict)
     _dialogs_were: dict[str, tuple[Dialog, str] | None] = field(default_factory=dict)
+    _trays: dict[tuple[str, str], TrayMachine] = field(default_factory=dict)
+    _trays_were: dict[tuple[str, str], tuple[Tray, str] | None] = field(default_factory=dict)
     _notes: list[Callable[[Memory], object]] = field(default_factory=list)
     _effects: list[Effect] = field(default_factory=list)
     _least: dict[tuple[Table, str], int] = field(default_factory=dict)
@@ -242,16 +250,33 @@ class Case:
             )
         return self._dialogs[room_id]
 
-    def dialog_rooms(self) -> list[str]:
-        """The rooms whose open question this decision was based on."""
-        return sorted(self._dialogs)
+    def tray(self, room_id: str, user_id: str) -> TrayMachine:
+        """The files that a person has staged in a room; a copy until the commit."""
+        at = (room_id, user_id)
+        if at not in self._trays:
+            was = self._trays_were[at] = self.memory.trays.get(at)
+            record, state = was or (Tray(room_id, user_id), "empty")
+            self._trays[at] = self.memory.machines.take(
+                TrayMachine, copy.deepcopy(record), state, live=True
+            )
+        return self._trays[at]
 
-    def dialogs_moved(self) -> bool:
-        """Whether another decision has changed one of these questions since."""
+    def has_staged(self, room_id: str, user_id: str) -> bool:
+        """Whether a person has staged files in a room."""
+        at = (room_id, user_id)
+        tray = self._trays.get(at)
+        return at in self.memory.trays if tray is None else tray.state == "holding"
+
+    def transient_rooms(self) -> list[str]:
+        """The rooms whose open question or staged files this decision was based on."""
+        return sorted({*self._dialogs, *(room_id for room_id, _ in self._trays)})
+
+    def transients_moved(self) -> bool:
+        """Whether another decision has changed one of these since."""
         return any(
             self.memory.dialogs.get(room_id) is not was
             for room_id, was in self._dialogs_were.items()
-        )
+        ) or any(self.memory.trays.get(at) is not was for at, was in self._trays_were.items())
 
     def note_pace(self, user_id: str, sent: list[float]) -> None:
         """When somebody has said something lately; taken over with the commit."""
@@ -356,6 +381,11 @@ class Case:
                 self.memory.dialogs.pop(room_id, None)
             else:
                 self.memory.dialogs[room_id] = (machine.record, machine.state)
+        for at, tray in self._trays.items():
+            if tray.state == "empty":
+                self.memory.trays.pop(at, None)
+            else:
+                self.memory.trays[at] = (tray.record, tray.state)
         for (table, key), opened in self._open.items():
             if table == "turns" and opened.machine.ended:
                 self.memory.running.pop(key, None)
@@ -364,7 +394,7 @@ class Case:
 
     def release(self) -> None:
         """Let the machines be used again. Nothing of this case but what it returned may be used after."""
-        for machine in [*(o.machine for o in self._open.values()), *self._dialogs.values()]:
+        for machine in self._machines():
             self.memory.machines.give_back(machine)
 
     # Inside
@@ -393,10 +423,13 @@ class Case:
 
     def _collect(self) -> None:
         """Take the effects that machines have wanted since the last look, in order."""
-        machines: list[Chart[Any]] = [o.machine for o in self._open.values()]
-        for machine in [*machines, *self._dialogs.values()]:
+        for machine in self._machines():
             self._effects.extend(machine.effects)
             machine.effects.clear()
+
+    def _machines(self) -> list[Chart[Any]]:
+        documents = [opened.machine for opened in self._open.values()]
+        return [*documents, *self._dialogs.values(), *self._trays.values()]
 
     def _locale_for(self, effect: Effect) -> str:
         """The language of the person whose room it is, or of whoever the decision is about."""
@@ -426,6 +459,7 @@ class Case:
             platform_chat_id="",
             order=self.order,
             thread=self.thread,
+            files=list(self.files if effect.body is None else effect.files),
         )
         body = written("turns", turn, "waiting")
         body["platform_chat_id"] = effect.platform_chat_id
@@ -442,6 +476,11 @@ class Case:
                 return turn
         return None
 
+    def files_left(self, turn: TurnMachine) -> list[SendFile]:
+        """Files of a running turn's answer that are not in the outbox yet."""
+        progress = self.memory.running.get(turn.record.event_id)
+        return progress.files[turn.record.files_sent :] if progress else []
+
     def history(self, room_id: str) -> list[dict[str, str]]:
         """The last transitions of a room, oldest first."""
         self.room(room_id)
@@ -453,7 +492,8 @@ class Case:
             if running_only and progress is None:
                 continue
             text = progress.text if progress else ""
-            turn.take("stop", body=text, ending=Text("turn-stopped"))
+            files = self.files_left(turn)
+            turn.take("stop", body=text, ending=Text("turn-stopped"), files=files)
 
         dialog = self.dialog(room_id)
         if dialog.knows("agent_done"):
@@ -553,7 +593,7 @@ class Case:
 
 def _dies_with_us(effect: Effect) -> bool:
     """Whether an effect belongs to a dialog or a running turn of this process only."""
-    return isinstance(effect, Amend | AnswerQuestion) or (
+    return isinstance(effect, Amend | AnswerQuestion | React) or (
         isinstance(effect, Notice) and effect.dialog
     )
 

@@ -7,6 +7,7 @@ its nonce.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -24,6 +25,7 @@ from machines.effects import (
     DisconnectChat,
     Effect,
     EndTurns,
+    FetchFile,
     FollowUpgrade,
     ForgetUser,
     InviteUser,
@@ -34,8 +36,11 @@ from machines.effects import (
     Notice,
     OfferAgents,
     Placeholder,
+    PostFile,
+    React,
     RenameRoom,
     SaveContext,
+    SendFile,
     SetParent,
     SettleQuestion,
     SetTopic,
@@ -49,9 +54,12 @@ from surface import render, texts
 from surface.aftermath import Result
 from surface.case import Row
 from surface.failpoints import Failpoints
+from surface.files.inbox import Inbox
+from surface.files.outcome import ENCRYPTED_SINCE
+from surface.files.outgoing import Outgoing
 from surface.matrix.api import Lost
 from surface.matrix.courier import Urgency
-from surface.matrix.media import Media
+from surface.matrix.media import Media, file_content
 from surface.matrix.rooms import DIALOG, SOURCE, NewRoom, Rooms
 from surface.platform.directory import Directory
 from surface.platform.interface import CallFailed, ChatRef, ConfirmationGone
@@ -76,6 +84,8 @@ class Deeds:
         self,
         rooms: Rooms,
         media: Media,
+        inbox: Inbox,
+        outgoing: Outgoing,
         store: Store,
         agents: Registry,
         directory: Directory,
@@ -86,6 +96,7 @@ class Deeds:
         chat_idle: Callable[[str], Awaitable[None]],
     ) -> None:
         self._rooms, self._media = rooms, media
+        self._inbox, self._outgoing = inbox, outgoing
         self._store, self.agents = store, agents
         self._directory, self._failpoints = directory, failpoints
         self._encryption, self._installation_id = encryption, installation_id
@@ -143,6 +154,17 @@ class Deeds:
                 return result
             case Answer():
                 return await self._answer(row, row.effect)
+            case FetchFile():
+                return Result(why=await self._inbox.fetch(row.effect))
+            case React(room_id, event_id, key):
+                await self._rooms.sign(room_id, event_id, key)
+            case SendFile(room_id):
+                done = await self._outgoing.upload(
+                    row.effect, encrypted=await self.is_encrypted(room_id)
+                )
+                return Result(why=done) if isinstance(done, Text) else Result(content=done)
+            case PostFile():
+                return await self._post(row, row.effect)
             case DisconnectChat(agent_id, chat):
                 assert isinstance(chat, str)
                 await self._disconnect(row, agent_id, chat)
@@ -175,6 +197,14 @@ class Deeds:
             point=point,
         )
         return Result(event_id=event_id)
+
+    async def _post(self, row: Row, post: PostFile) -> Result:
+        content: dict[str, Any] = json.loads(post.content)
+        room_id, thread = post.file.room_id, post.file.thread
+        if "url" in content and await self.is_encrypted(room_id):
+            return Result(refused=ENCRYPTED_SINCE)
+        placed = render.placed(content, thread, None)
+        return await self._say(row, room_id, placed, Urgency.FINAL, "file")
 
     async def _notice(self, row: Row, notice: Notice) -> Result:
         content = render.notice(row.locale, notice.text.key, _linked(notice.text))
@@ -214,8 +244,10 @@ class Deeds:
             hint = texts.say(row.locale, "answer-as-file")
             hint = _with_ending(hint, answer.ending, row.locale)
             encrypted = await self.is_encrypted(room_id)
-            data, name = words.encode("utf-8", "replace"), "answer.md"
-            file = await self._media.file_content(data, name, "text/markdown", encrypted=encrypted)
+            data, kind = words.encode("utf-8", "replace"), "text/markdown"
+            where = await self._media.upload_bytes(data, kind, encrypted=encrypted)
+            info = {"mimetype": kind, "size": len(data)}
+            file = {**file_content("m.file", "answer.md", info), **where}
             contents = [*render.parts(hint, edits=edits), file]
         if not edits:
             contents[0] = render.placed(contents[0], answer.thread, answer.reply_to)
@@ -319,6 +351,7 @@ class Deeds:
                     continue
                 log.error("platform.not_forgotten", agent=agent.id, user=user_id, why=str(failed))
             done.add(agent.id)
+        await self._inbox.forget(user_id)
         if away:
             raise Lost(f"not forgotten yet by {', '.join(away)}")
         del self._forgotten[row.key]

@@ -40,7 +40,7 @@ def decode(key: str, body: Mapping[str, Any]) -> Effect:
         effect = adapter.validate_python(
             {name: _text(value) for name, value in body.items() if name != TAG}
         )
-    except (ValidationError, TypeError):
+    except (ValidationError, TypeError, AttributeError):
         raise DocumentError(f"outbox/{key}: {kind} cannot be read") from None
     return effect  # type: ignore[no-any-return]
 
@@ -66,15 +66,20 @@ def _plain(value: Any) -> Any:
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
     return value
 
 
 def _text(value: Any) -> Any:
     """A `Text` is built by hand: its gaps may hold `Markdown`, which JSON does not know."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or value.keys() != _TEXT:
         return value
     params = {
         name: Markdown(gap["markdown"]) if isinstance(gap, dict) else gap
-        for name, gap in value.get("params", {}).items()
+        for name, gap in value["params"].items()
     }
     return Text(value["key"], params)
+
+
+_TEXT = frozenset(field.name for field in fields(Text))

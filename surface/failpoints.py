@@ -18,6 +18,7 @@ COMMITS = (
     "catch_up",
     "input",
     "turn.placeholder",
+    "turn.files",
     "turn.final",
     "settle",
     "reconcile",
@@ -38,8 +39,12 @@ REQUESTS = (
     "preview",
     "marker",
     "extra",
+    "sign",
     "reserve",
     "mirror",
+    "download",
+    "upload",
+    "file",
 )
 """Requests to the homeserver; `before` is before sending, `after` is the response received and not yet
 looked at: to what lies on disk, a lost response."""
@@ -63,12 +68,15 @@ ENCRYPTION = (
     "request.share.after",
 )
 """Requests about keys: the bot's identity, its one-time keys, and the sessions that it shares."""
+FILES = ("file.written", "file.kept")
+"""Of a file that was fetched: all of it is on disk under another name; it has its own."""
 
 POINTS: frozenset[str] = frozenset(
     {f"commit.{name}.{side}" for name in COMMITS for side in ("before", "after")}
     | {f"request.{name}.{side}" for name in REQUESTS for side in ("before", "after")}
     | set(PLATFORM)
     | set(ENCRYPTION)
+    | set(FILES)
 )
 
 VARIABLE = "SURFACE_FAILPOINT"

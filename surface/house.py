@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from config import Access, CatchUp, Limits
+from config import Access, CatchUp, Files, Limits
 
 
 @dataclass(frozen=True)
@@ -14,3 +14,4 @@ class House:
     access: Access
     limits: Limits
     catch_up: CatchUp = field(default_factory=CatchUp)
+    files: Files = field(default_factory=Files)

@@ -6,15 +6,38 @@ whatever a stranger put into an event, the outcome is an `Input` or None (nothin
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from machines.effects import Source
+
 MARKER = "lambda.surface.room"
+FILES = frozenset({"m.image", "m.file", "m.audio", "m.video", "m.sticker"})
+"""What a message with a file may be (spec: msgtypes; a sticker is an event type of its own)."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """The file of a message.
+
+    Args:
+        source: None: the event does not say where it is, or not so that it can be understood.
+        size: in bytes, as the sender says; None if they don't.
+    """
+
+    source: Source | None
+    name: str
+    mime_type: str
+    size: int | None
 
 
 @dataclass(frozen=True)
 class Message:
-    """Something a person said."""
+    """Something a person said, or sent.
+
+    Of a file `body` is the caption; empty, if it has none.
+    """
 
     event_id: str
     room_id: str
@@ -33,6 +56,7 @@ class Message:
     """It is a bare number, and answers a list of an earlier process of ours."""
     apart: bool = False
     """It is a bare number, and an agent's answer stands between it and the open list."""
+    file: Incoming | None = None
 
     @property
     def addressed(self) -> bool:
@@ -167,6 +191,7 @@ Input: TypeAlias = (
 INTERESTING = frozenset(
     {
         "m.room.message",
+        "m.sticker",
         "m.room.redaction",
         "m.reaction",
         "m.room.encrypted",
@@ -202,7 +227,7 @@ def read(room_id: str, event: dict[str, Any], me: str) -> Input | None:
         return None
     sender = _text(event.get("sender"))
     match event.get("type"):
-        case "m.room.message":
+        case "m.room.message" | "m.sticker":
             return _message(room_id, event, content, me)
         case "m.room.redaction":
             target = content.get("redacts") or event.get("redacts")
@@ -261,13 +286,19 @@ def _message(
     body = content.get("body")
     if not isinstance(body, str):
         return None
+    msgtype = "m.sticker" if event.get("type") == "m.sticker" else _text(content.get("msgtype"))
+    file = _incoming(content, body) if msgtype in FILES else None
+    if file is not None:
+        body = _caption(content, body, msgtype)
     relates = content.get("m.relates_to")
     relates = relates if isinstance(relates, dict) else {}
     if relates.get("rel_type") == "m.replace":
         new, target = content.get("m.new_content"), relates.get("event_id")
         words = new.get("body") if isinstance(new, dict) else None
-        if not isinstance(words, str) or not isinstance(target, str):
+        if not isinstance(new, dict) or not isinstance(words, str) or not isinstance(target, str):
             return None
+        if _text(new.get("msgtype")) in FILES:
+            words = _caption(new, words, "")
         return Edit(room_id, _text(event.get("sender")), target, words)
     reply = relates.get("m.in_reply_to")
     reply_to = reply.get("event_id") if isinstance(reply, dict) else None
@@ -279,12 +310,52 @@ def _message(
         room_id=room_id,
         sender=_text(event.get("sender")),
         body=_without_reply_fallback(body) if isinstance(reply_to, str) else body,
-        msgtype=_text(content.get("msgtype")),
+        msgtype=msgtype,
         reply_to=reply_to if isinstance(reply_to, str) else None,
         thread=thread if isinstance(thread, str) else None,
         sent=_seconds(event.get("origin_server_ts")),
         mentions=_mentions(content, body, me),
+        file=file,
     )
+
+
+def _incoming(content: dict[str, Any], body: str) -> Incoming:
+    info = content.get("info")
+    info = info if isinstance(info, dict) else {}
+    size = info.get("size")
+    return Incoming(
+        _source(content),
+        _text(content.get("filename")) or body,
+        _text(info.get("mimetype"))[:128],
+        size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
+    )
+
+
+def _caption(content: dict[str, Any], body: str, msgtype: str) -> str:
+    """What is said with a file (spec 1.10: the body, where it is not the file's name)."""
+    named = content.get("filename")
+    return body if isinstance(named, str) and named != body and msgtype != "m.sticker" else ""
+
+
+def _source(content: dict[str, Any]) -> Source | None:
+    """Where a file is; of an encrypted one also how it is opened (spec: EncryptedFile)."""
+    sealed = content.get("file")
+    if not isinstance(sealed, dict):
+        url = content.get("url")
+        return Source(url) if isinstance(url, str) and _MXC.fullmatch(url) else None
+    key, hashes = sealed.get("key"), sealed.get("hashes")
+    url, secret, iv, sha256 = (
+        _text(sealed.get("url")),
+        _text(key.get("k")) if isinstance(key, dict) else "",
+        _text(sealed.get("iv")),
+        _text(hashes.get("sha256")) if isinstance(hashes, dict) else "",
+    )
+    told = secret and iv and sha256 and (secret + iv + sha256).isascii()
+    return Source(url, secret, iv, sha256) if told and _MXC.fullmatch(url) else None
+
+
+_MXC = re.compile(r"mxc://[A-Za-z0-9.:\[\]-]{1,255}/[A-Za-z0-9_-]{1,255}")
+"""Spec: a server name and an id of these characters; nothing else may become part of a path."""
 
 
 def _mentions(content: dict[str, Any], body: str, me: str) -> bool:

@@ -73,7 +73,7 @@ class Ledger:
         self.store, self.memory, self.world = store, memory, world
         self._failpoints, self._clock = failpoints, clock
         self._seq = itertools.count(1)
-        self._dialog_locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._transient_locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._listeners: list[Listener] = []
         self.more_ids: Callable[[], Awaitable[None]] = _none_reserved
         """Reserves more ids of the sequence; returns when a decision may be tried again."""
@@ -157,8 +157,8 @@ class Ledger:
                 log.debug("decision.torn", cause=cause)
                 continue
             try:
-                async with self._dialogs_held(case.dialog_rooms()):
-                    if case.dialogs_moved():
+                async with self._transients_held(case.transient_rooms()):
+                    if case.transients_moved():
                         case.release()
                         continue
                     saved = (
@@ -191,11 +191,11 @@ class Ledger:
         raise RuntimeError(f"decision {cause} met {PATIENCE} conflicts in a row")
 
     @asynccontextmanager
-    async def _dialogs_held(self, rooms: Sequence[str]) -> AsyncIterator[None]:
-        """One commit at a time for each open question: memory has no revisions to tell who was first."""
+    async def _transients_held(self, rooms: Sequence[str]) -> AsyncIterator[None]:
+        """One commit at a time for what is open in a room: memory has no revisions to tell who was first."""
         async with AsyncExitStack() as held:
             for room_id in rooms:
-                await held.enter_async_context(self._dialog_locks.setdefault(room_id, Lock()))
+                await held.enter_async_context(self._transient_locks.setdefault(room_id, Lock()))
             yield
 
     async def _moved(self, loaded: Loaded, scanned: Scanned) -> bool:

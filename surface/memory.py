@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from machines import Pool
 from machines.dialog import Dialog
+from machines.effects import SendFile
 from machines.tray import Tray
 
 
@@ -20,6 +21,12 @@ class Progress:
     room_id: str
     state: str
     text: str = ""
+    status: str = ""
+    """What the agent says it is doing, if it has said nothing since."""
+    files: list[SendFile] = field(default_factory=list)
+    """Files of the answer, in order; the turn's document knows how many of them are sent."""
+    shown: bool = False
+    """The answer is growing in the room: what comes with it is sent at once."""
 
 
 @dataclass
@@ -28,7 +35,8 @@ class Memory:
 
     dialogs: dict[str, tuple[Dialog, str]] = field(default_factory=dict)
     """By room id: the record and the machine's state; idle dialogs are not kept."""
-    trays: dict[str, tuple[Tray, str]] = field(default_factory=dict)
+    trays: dict[tuple[str, str], tuple[Tray, str]] = field(default_factory=dict)
+    """By room id and person; empty ones are not kept."""
     running: dict[str, Progress] = field(default_factory=dict)
     """By source event id."""
     pace: dict[str, list[float]] = field(default_factory=dict)

@@ -142,6 +142,9 @@ def forget(case: Case, user: UserMachine, room_id: str) -> None:
     for room in [case.room(each) for each in dict.fromkeys([*theirs, room_id])]:
         if room.knows("forget"):
             room.take("forget")
+    for where, whose in list(case.memory.trays):
+        if whose == person:
+            case.tray(where, whose).take("drop")
     user.take("forget")
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -25,6 +25,8 @@ from machines.effects import (
     CreateRoom,
     DisconnectChat,
     EndTurns,
+    FetchFile,
+    FileIn,
     FollowUpgrade,
     ForgetUser,
     InviteUser,
@@ -35,8 +37,11 @@ from machines.effects import (
     Notice,
     OfferAgents,
     Placeholder,
+    PostFile,
+    React,
     RenameRoom,
     SaveContext,
+    SendFile,
     SetParent,
     SettleQuestion,
     SetTopic,
@@ -64,14 +69,19 @@ def lane_of(row: Row) -> str:
             return f"chat:{chat}"
         case SaveContext(room_id=room) | AnswerQuestion(room_id=room):
             return f"platform:{room}"
-        case ForgetUser(user_id=user):
-            return f"forget:{user}"
+        case FetchFile(user_id=user) | ForgetUser(user_id=user):
+            # One after the other: together they have to stay within a quota, and then be forgotten.
+            return f"files:{user}"
+        case SendFile(room_id=room):
+            return f"upload:{room}"
         case JoinRoom(room_id=room) | InviteUser(room_id=room) | FollowUpgrade(successor=room):
             return f"room:{room}"
         case (
             Notice(room_id=room)
             | Placeholder(room_id=room)
             | Amend(room_id=room)
+            | React(room_id=room)
+            | PostFile(file=SendFile(room_id=room))
             # After everything that is still to be said, or linked, there.
             | LeaveRoom(room_id=room)
             | LinkChild(space_id=room)
@@ -151,6 +161,13 @@ class Outbox:
         for row in list(self._rows.values()):
             effect = row.effect
             if isinstance(effect, LoadContext) and effect.platform_chat_id == platform_chat_id:
+                await self.settled(row.key)
+
+    async def fetched(self, files: Sequence[FileIn]) -> None:
+        """Wait until none of these files is on its way."""
+        wanted = {file.path for file in files}
+        for row in list(self._rows.values()):
+            if isinstance(row.effect, FetchFile) and row.effect.file.path in wanted:
                 await self.settled(row.key)
 
     async def asked(self, room_id: str) -> None:

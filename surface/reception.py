@@ -11,8 +11,9 @@ from typing import assert_never
 
 from config import Limits
 from machines import RoomMachine, UserMachine
-from machines.effects import FollowUpgrade, OfferAgents
+from machines.effects import FetchFile, FileIn, FollowUpgrade, OfferAgents
 from machines.room import Room
+from machines.tray import MOST_STAGED
 from store.documents import room_key
 from surface import limits, onboarding
 from surface.case import Case
@@ -20,11 +21,15 @@ from surface.commands import answers
 from surface.commands.parse import Command, Number, Talk, parse
 from surface.commands.registry import dispatch
 from surface.commands.said import Facts, Said
+from surface.files.names import file_name, inbox_path
+from surface.files.sizes import megabytes, shown
 from surface.house import House
 from surface.inputs import (
+    FILES,
     Ciphertext,
     Edit,
     Encrypted,
+    Incoming,
     Input,
     Invite,
     Marked,
@@ -40,7 +45,9 @@ from surface.inputs import (
 from surface.upgrades import owner_of_space
 
 WORDS = frozenset({"m.text", "m.emote"})
-FILES = frozenset({"m.image", "m.file", "m.audio", "m.video", "m.location"})
+LOCATION = "m.location"
+TALKING = ("bound", "cleared")
+"""States of a room in which somebody is there to answer."""
 
 
 def receive(case: Case, event: Input, house: House, facts: Facts) -> None:
@@ -57,6 +64,7 @@ def receive(case: Case, event: Input, house: House, facts: Facts) -> None:
             turn = case.turn(target)
             if turn is not None and turn.record.user_id == sender and turn.knows("withdraw"):
                 turn.take("withdraw")
+            _taken_back(case, event)
         case Reaction():
             _reaction(case, event, house)
         case Invite():
@@ -98,11 +106,9 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
     owner = room.record.matrix_user_id
     assert owner is not None
     user, by_owner = case.user(owner), message.sender == owner
-    if message.msgtype in FILES and not limits.exceeded(case, message, room, house.limits):
-        if by_owner:
-            answers.withdraw(case, message.room_id, "cancel")
-        case.say(message.room_id, "files-unsupported", message.event_id)
-    if message.msgtype not in WORDS or not message.body.strip():
+    if message.msgtype not in WORDS | FILES | {LOCATION}:
+        return
+    if message.file is None and not message.body.strip():
         return
     if limits.exceeded(case, message, room, house.limits):
         return
@@ -114,6 +120,16 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
         valid = case.agent(user.record.selected_agent_id) is not None
         user.take("returned", **onboarding.intent(case, owner), agent_valid=valid)
     dialog = case.dialog(message.room_id)
+    if message.file is not None and room.state in TALKING:
+        _stage(case, room, message, message.file, house, facts)
+    if message.msgtype == LOCATION or (message.file is not None and not message.body.strip()):
+        if by_owner:
+            answers.withdraw(case, message.room_id, "cancel")
+        if message.file is None:
+            case.say(message.room_id, "location-unsupported", message.event_id)
+        elif room.state not in TALKING:
+            _talk(case, room, user, message, house.limits, facts)
+        return
     match said:
         case Command(name, arguments):
             if by_owner and name not in answers.ANSWERS:
@@ -132,7 +148,7 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
         case Number() | Talk():
             if by_owner:
                 answers.withdraw(case, message.room_id, "cancel")
-            _talk(case, room, user, message, house.limits)
+            _talk(case, room, user, message, house.limits, facts)
 
 
 def _picks(case: Case, room: RoomMachine, message: Message, house: House) -> bool:
@@ -168,7 +184,7 @@ def _undecided(
 
 def answerable(room: Room, message: Message, house: House) -> bool:
     """Whether a message would be answered, if it were said now."""
-    if message.msgtype not in WORDS | FILES:
+    if message.msgtype not in WORDS | FILES | {LOCATION}:
         return False
     said = parse(message.body)
     if room.matrix_user_id is not None:
@@ -190,8 +206,79 @@ def _heard(room: Room, message: Message, said: Command | Number | Talk, house: H
     return by_owner
 
 
+def _stage(
+    case: Case, room: RoomMachine, message: Message, sent: Incoming, house: House, facts: Facts
+) -> None:
+    """A file waits in the tray for its message, which may be its own caption; meanwhile it is fetched."""
+    name, most = file_name(sent.name), megabytes(house.files.max_incoming)
+    tray = case.tray(message.room_id, message.sender)
+    if not facts.takes_files:
+        _say_not_taken(case, room, message)
+    elif sent.source is None:
+        case.say(message.room_id, "file-unreadable", message.event_id, name=name)
+    elif sent.size is not None and sent.size > most:
+        case.say(
+            message.room_id,
+            "file-too-large",
+            message.event_id,
+            name=name,
+            most=shown(most),
+        )
+    elif not tray.has_place():
+        case.say(message.room_id, "tray-full", message.event_id, name=name, most=MOST_STAGED)
+    else:
+        path = inbox_path(
+            message.sender, message.room_id, message.event_id, message.sent, sent.name
+        )
+        file = FileIn(message.event_id, path, name, sent.mime_type)
+        tray.take("stage", file=file)
+        case.want(
+            FetchFile(
+                message.room_id,
+                message.sender,
+                file,
+                sent.source,
+                case.world.boot,
+                message.thread,
+            )
+        )
+
+
+def _say_not_taken(case: Case, room: RoomMachine, message: Message) -> None:
+    agent = case.agent(room.record.agent_id)
+    title = agent.name if agent else room.record.agent_id or ""
+    case.say(message.room_id, "files-not-taken", message.event_id, agent=title)
+
+
+def _take_along(case: Case, room: RoomMachine, message: Message, facts: Facts) -> None:
+    """What its sender has staged goes with the message."""
+    if not case.has_staged(message.room_id, message.sender):
+        return
+    tray = case.tray(message.room_id, message.sender)
+    if facts.takes_files:
+        tray.take("collect")
+        case.files = tray.record.taken
+    else:
+        # The agent is another one since.
+        tray.take("drop")
+        _say_not_taken(case, room, message)
+
+
+def _taken_back(case: Case, redaction: Redaction) -> None:
+    """A file that its sender has taken back is not taken along."""
+    if case.has_staged(redaction.room_id, redaction.sender):
+        tray = case.tray(redaction.room_id, redaction.sender)
+        if tray.record.holds(redaction.target):
+            tray.take("unstage", event_id=redaction.target)
+
+
 def _talk(
-    case: Case, room: RoomMachine, user: UserMachine, message: Message, house: Limits
+    case: Case,
+    room: RoomMachine,
+    user: UserMachine,
+    message: Message,
+    house: Limits,
+    facts: Facts,
 ) -> None:
     if room.state == "home":
         links = onboarding.chat_links(case, user.record.user_id)
@@ -204,6 +291,8 @@ def _talk(
         return
     if not room.knows("talk") or limits.too_many_waiting(case, message, room, house):
         return
+    if room.state in TALKING:
+        _take_along(case, room, message, facts)
     room.take("talk", event_id=message.event_id)
     if user.state == "choosing" and room.state == "bound" and case.asks_anew(user.record.user_id):
         # The room can talk, but new chats could not: ask once, not at every message.

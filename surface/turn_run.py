@@ -4,23 +4,26 @@ What is durable is in the turn's document and the outbox. How far a running turn
 after a crash it is asked again, and a platform that dedupes gives the same answer.
 
 Order of things: placeholder (committed, then sent), previews (never committed), last words (committed with
-the end of the turn, then sent). No preview is under way when the last words are committed.
+the end of the turn, then sent). No preview is under way when the last words are committed. Files follow
+the words they came after: at once where the answer is growing in the room, else with the last words.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from typing import assert_never
 
 import structlog
 
 from config import Answers
-from machines.effects import Text
+from machines.effects import SendFile, Text
 from machines.turn import Turn
 from store.documents import read, room_key, user_key
 from surface import keys, render
 from surface.case import Case
 from surface.failpoints import Failpoints
+from surface.files.inbox import Inbox
 from surface.ledger import Ledger
 from surface.matrix.rooms import SOURCE, TYPING_MS, Rooms
 from surface.memory import Progress
@@ -30,13 +33,15 @@ from surface.platform.interface import (
     CallFailed,
     ConfirmationAsked,
     Done,
+    FileOut,
     PlatformClient,
     PlatformError,
+    Status,
     TextDelta,
     TurnRequest,
 )
 from surface.reasons import failure
-from surface.texts import Markdown
+from surface.texts import Markdown, escape
 
 log = structlog.get_logger()
 
@@ -44,6 +49,8 @@ THINKING = "…"
 """What a placeholder shows before the agent's first words."""
 NOTICEABLE = 0.3
 """Seconds after which a person would wonder: only then the bot shows that it types."""
+STATUS = 200
+"""Characters of what an agent says it is doing."""
 SLOWER = 1.25
 """Each interval between edits is so much longer than the one before."""
 LONGEST = 10.0
@@ -59,11 +66,13 @@ class Runner:
         outbox: Outbox,
         directory: Directory,
         rooms: Rooms,
+        inbox: Inbox,
         answers: Answers,
         failpoints: Failpoints,
     ) -> None:
         self._ledger, self._outbox, self._directory = ledger, outbox, directory
-        self._rooms, self._answers, self._failpoints = rooms, answers, failpoints
+        self._rooms, self._inbox = rooms, inbox
+        self._answers, self._failpoints = answers, failpoints
         self._ending: set[str] = set()
         self._extras: set[asyncio.Task[None]] = set()
 
@@ -90,10 +99,15 @@ class Runner:
             await self._outbox.settled(keys.effect_key(keys.placing(turn_id)))
         await self._outbox.seeded(turn.platform_chat_id)
         finished = asyncio.Event()
-        growing = asyncio.create_task(self._grow(turn, progress, finished), name=f"grow {turn_id}")
         life = asyncio.create_task(self._show_life(turn, finished), name=f"life {turn_id}")
         self._extras.add(life)
         life.add_done_callback(self._extras.discard)
+        try:
+            await self._outbox.fetched(turn.files)
+        except BaseException:
+            finished.set()
+            raise
+        growing = asyncio.create_task(self._grow(turn, progress, finished), name=f"grow {turn_id}")
         try:
             ending = await self._ask(turn, progress)
             finished.set()
@@ -132,6 +146,7 @@ class Runner:
             platform_chat_id=turn.platform_chat_id,
             user_id=owner,
             text=current.body,
+            attachments=await self._inbox.attachments(current.files),
         )
         self._failpoints.hit("platform.asked")
         try:
@@ -156,8 +171,20 @@ class Runner:
                         if progress.state != "streaming":
                             await self._decide(turn.event_id, "delta")
                         progress.text += text
+                        progress.status = ""
                         self._failpoints.hit("platform.streamed")
+                    case Status(text):
+                        progress.status = text
+                    case FileOut(path, name, mime_type):
+                        progress.files.append(
+                            SendFile(
+                                turn.room_id, turn.event_id, path, name, mime_type, turn.thread
+                            )
+                        )
+                        if progress.shown:
+                            await self._send_files(turn, progress)
                     case ConfirmationAsked(question, prompt):
+                        await self._send_files(turn, progress)
                         await self._ledger.decide(
                             f"{turn.event_id}/question/{question}",
                             lambda case, q=question, p=prompt: _ask_person(case, turn, q, p),  # type: ignore[misc]
@@ -169,8 +196,18 @@ class Runner:
                     case Done():
                         return None
                     case _:
-                        log.info("turn.event_not_shown", kind=type(event).__name__)
+                        assert_never(event)
         return Text("turn-crashed", {"reason": "the stream ended without an end"})
+
+    async def _send_files(self, turn: Turn, progress: Progress) -> None:
+        """Commit the files that have come so far, to be sent."""
+        if progress.files:
+            await self._ledger.decide(
+                f"{turn.event_id}/files/{len(progress.files)}",
+                lambda case: _send_left(case, turn.event_id),
+                point="turn.files",
+                preload=[("turns", turn.event_id)],
+            )
 
     async def _cancel(self, client: PlatformClient, request: TurnRequest) -> None:
         """Somebody stopped the turn: let the platform stop working on it too."""
@@ -200,8 +237,11 @@ class Runner:
             ):
                 return
             else:
-                shown = render.clipped(progress.text)
+                shown = _shown(progress)
                 placeholder = await self._place(turn, shown)
+        if placeholder is not None:
+            progress.shown = True
+            await self._send_files(turn, progress)
         stored = await self._ledger.store.get("rooms", room_key(turn.room_id))
         encrypted = bool(stored and stored.body["encrypted"])
         pause = self._answers.edit_every
@@ -209,8 +249,8 @@ class Runner:
             if placeholder is None or await _soon(finished, pause):
                 return
             pause = min(pause * SLOWER, max(LONGEST, self._answers.edit_every))
-            text = render.clipped(progress.text)
-            if text == shown:
+            text = _shown(progress)
+            if text in ("", shown):
                 continue
             content = await asyncio.to_thread(render.preview, text, placeholder)
             if finished.is_set():
@@ -293,6 +333,19 @@ def _take(case: Case, turn_id: str, event: str, **details: object) -> None:
         turn.take(event, **details)
 
 
+def _send_left(case: Case, turn_id: str) -> None:
+    turn = case.turn(turn_id)
+    if turn is not None and turn.knows("send_files") and (files := case.files_left(turn)):
+        turn.take("send_files", files=files)
+
+
+def _shown(progress: Progress) -> str:
+    """The answer as it is now, and below it what the agent says it is doing."""
+    words = render.clipped(progress.text)
+    status = " ".join(progress.status.split())[:STATUS]
+    return "\n\n".join(filter(None, (words, status and f"*{escape(status)}*")))
+
+
 def _last(
     case: Case, turn: Turn, event: str, body: str, ending: Text | None, reply_to: str | None
 ) -> None:
@@ -303,15 +356,16 @@ def _last(
         return
     if dialog.knows("agent_done"):
         dialog.take("agent_done")
+    files = case.files_left(machine)
     if ending is None:
-        machine.take(event, body=body, reply_to=reply_to)
+        machine.take(event, body=body, reply_to=reply_to, files=files)
         return
     again = room.knows("turn_failed") and room.in_chat(turn.platform_chat_id)
     if again:
-        asked, chat = machine.record.body, turn.platform_chat_id
-        room.take("turn_failed", body=asked, platform_chat_id=chat)
+        asked, chat = machine.record, turn.platform_chat_id
+        room.take("turn_failed", body=asked.body, files=asked.files, platform_chat_id=chat)
     ending = Text(ending.key, {**ending.params, "again": int(again)})
-    machine.take(event, body=body, ending=ending, reply_to=reply_to)
+    machine.take(event, body=body, ending=ending, reply_to=reply_to, files=files)
 
 
 def _ask_person(case: Case, turn: Turn, question: str, prompt: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rapidfuzz import fuzz, process
 
-from surface.commands import agents, answers, chats, contexts, person
+from surface.commands import agents, answers, chats, contexts, files, person
 from surface.commands.help import show as show_help
 from surface.commands.said import Said
 from surface.commands.spec import Spec
@@ -26,6 +26,7 @@ COMMANDS: tuple[Spec, ...] = (
     Spec("load", contexts.load, "load"),
     Spec("stop", answers.stop, "save", aliases=("стоп",), takes=False, now=answers.is_running),
     Spec("retry", answers.retry, takes=False, now=answers.has_failed),
+    Spec("drop", files.drop, takes=False, now=files.has_staged),
     Spec("yes", answers.yes, aliases=("y", "да"), takes=False, now=answers.is_asked),
     Spec("no", answers.no, aliases=("n", "нет"), takes=False, now=answers.is_asked),
     Spec("archive", chats.archive, "archive", takes=False),

@@ -14,7 +14,7 @@ from surface.platform.interface import PlatformError, SavedContext
 
 @dataclass(frozen=True)
 class Facts:
-    """What the platform said, before the decision, of what the command is about."""
+    """What was found out before the decision, of what the message is about."""
 
     turns: int | None = None
     """How much was said in the room's context."""
@@ -22,6 +22,8 @@ class Facts:
     """The person's saves with the room's agent, newest first."""
     failed: PlatformError | None = None
     """Why what the command needs is not known."""
+    takes_files: bool = True
+    """Whether the room's agent can be given files."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Said:
     def room_id(self) -> str:
         """Where it was said."""
         return self.room.record.room_id
+
+    @property
+    def sender(self) -> str:
+        """Who says it."""
+        return self.case.sender
 
     def reply(self, key: str, /, **params: Param) -> None:
         """Want a service message in answer."""

@@ -24,6 +24,8 @@ READABLE = 64
 SUFFIX_BYTES = 24
 """A longer end of a name is no suffix that says a type."""
 UNNAMED = "file"
+STAMP = 32
+"""Characters that every name in an inbox begins with: when it was sent, and a digest of its event."""
 
 _LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 _FORBIDDEN = frozenset('/\\<>:"|?*')

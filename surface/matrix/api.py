@@ -10,16 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from aiohttp import ClientError
+from aiohttp import ClientError, ClientResponse, ClientTimeout
 from nio import AsyncClient
 
 CLIENT = "/_matrix/client/v3"
 UPLOAD = "/_matrix/media/v3/upload"
+
+STALLED = 120.0
+"""Seconds without a byte after which a download is given up; a homeserver may fetch it from another first."""
+SLOWEST = 100_000
+"""Bytes a second that an upload has to make."""
+ERROR_BYTES = 65_536
+"""Of a refusal, more is not read."""
 
 
 class MatrixError(Exception):
@@ -62,7 +70,15 @@ class AskedWho(MatrixError):
 
 
 class Lost(Exception):
-    """No usable answer: not reached, cut off, too late, or not from a homeserver (a proxy's page)."""
+    """No usable answer: not reached, cut off, too late, or not from a homeserver (a proxy's page).
+
+    Attributes:
+        status: the HTTP status of what was answered all the same; None if nothing was.
+    """
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(why)
 
 
 class TokenDead(Exception):
@@ -84,6 +100,27 @@ def told(answer: dict[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise Lost(f"the response has no {key}")
     return value
+
+
+class Download:
+    """The body of a response, to be read once."""
+
+    def __init__(self, response: ClientResponse) -> None:
+        self._response = response
+        self.size: int | None = response.content_length
+        """In bytes, if the homeserver says."""
+
+    async def pieces(self, most: int) -> AsyncIterator[bytes]:
+        """The body, in pieces of at most so many bytes.
+
+        Raises:
+            Lost: it was cut off, or nothing came for a while.
+        """
+        try:
+            async for piece in self._response.content.iter_chunked(most):
+                yield piece
+        except (ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _lost(error) from error
 
 
 class Api:
@@ -115,22 +152,62 @@ class Api:
         data = json.dumps(body) if body is not None else ("{}" if method != "GET" else None)
         return await self._exchange(method, url, data, "application/json", timeout)
 
-    async def upload(self, data: bytes, mime_type: str) -> str:
+    async def upload(self, pieces: AsyncIterator[bytes], size: int, mime_type: str) -> str:
         """Upload to the media repository, once; returns the `mxc://` address.
+
+        Args:
+            size: in bytes, of all pieces together.
 
         Raises:
             MatrixError, TokenDead, Lost: as for `request`.
         """
-        seconds = 60 + len(data) / 100_000
-        answer = await self._exchange("POST", UPLOAD, data, mime_type, seconds)
+        seconds = 60 + size / SLOWEST
+        answer = await self._exchange("POST", UPLOAD, pieces, mime_type, seconds, size)
         return told(answer, "content_uri")
 
+    @asynccontextmanager
+    async def download(self, where: str) -> AsyncIterator[Download]:
+        """The body of a GET, as a stream; `where` is the path.
+
+        Raises:
+            MatrixError, TokenDead, Lost: as for `request`; the last also while it is read.
+        """
+        try:
+            response = await self._client.send(
+                "GET",
+                where,
+                headers=self._headers(),
+                timeout=ClientTimeout(total=None, sock_connect=30, sock_read=STALLED),
+            )
+        except (ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _lost(error) from error
+        async with response:
+            self._note_time(response.headers.get("Date"))
+            if response.status != 200:
+                try:
+                    raw = await response.content.read(ERROR_BYTES)
+                except (ClientError, TimeoutError, OSError, ValueError) as error:
+                    raise _lost(error) from error
+                _read(response.status, raw)
+                raise Lost(f"HTTP {response.status}", response.status)
+            yield Download(response)
+
+    def _headers(self) -> dict[str, str]:
+        token = self._client.access_token
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
     async def _exchange(
-        self, method: str, url: str, data: str | bytes | None, mime_type: str, seconds: float
+        self,
+        method: str,
+        url: str,
+        data: str | AsyncIterator[bytes] | None,
+        mime_type: str,
+        seconds: float,
+        size: int | None = None,
     ) -> dict[str, Any]:
-        headers = {"Content-Type": mime_type}
-        if self._client.access_token:
-            headers["Authorization"] = f"Bearer {self._client.access_token}"
+        headers = {"Content-Type": mime_type, **self._headers()}
+        if size is not None:
+            headers["Content-Length"] = str(size)
         try:
             async with asyncio.timeout(seconds):
                 response = await self._client.send(
@@ -140,9 +217,7 @@ class Api:
                     raw = await response.read()
                     self._note_time(response.headers.get("Date"))
         except (ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Lost(
-                f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            ) from error
+            raise _lost(error) from error
         return _read(response.status, raw)
 
     def _note_time(self, date: str | None) -> None:
@@ -150,20 +225,28 @@ class Api:
             self.server_time = parsedate_to_datetime(date).timestamp()  # type: ignore[arg-type]
 
 
+def _lost(error: Exception) -> Lost:
+    return Lost(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
 def _read(status: int, raw: bytes) -> dict[str, Any]:
+    if status == 413:
+        # Also where a proxy says so, in its own words.
+        raise MatrixError(status, "M_TOO_LARGE", "too large to be uploaded")
     try:
         answer = json.loads(raw)
         if not isinstance(answer, dict):
             raise ValueError("not an object")
     except ValueError as error:
-        raise Lost(f"HTTP {status}, and the body is not a Matrix response ({error})") from error
+        why = f"HTTP {status}, and the body is not a Matrix response ({error})"
+        raise Lost(why, status) from error
     if status == 200:
         return answer
     if status == 401 and "flows" in answer:
         raise AskedWho(answer)
     errcode = answer.get("errcode")
     if not isinstance(errcode, str) or status >= 500:
-        raise Lost(f"HTTP {status} {errcode or ''}".strip())
+        raise Lost(f"HTTP {status} {errcode or ''}".strip(), status)
     problem = MatrixError(
         status, errcode, str(answer.get("error", "")), _retry_after(status, answer)
     )

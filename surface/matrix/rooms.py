@@ -51,6 +51,13 @@ class NewRoom:
     encrypted: bool = False
 
 
+def _reaction(room_id: str, event_id: str, key: str) -> tuple[str, dict[str, Any]]:
+    """Where a reaction is put, always under the same transaction id, and what it says."""
+    relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
+    where = path("rooms", room_id, "send", "m.reaction", f"r{_digest(event_id, key)}")
+    return where, {"m.relates_to": relates}
+
+
 def _digest(*parts: str) -> str:
     return blake2b("/".join(parts).encode(), digest_size=9).hexdigest()
 
@@ -235,13 +242,16 @@ class Rooms:
 
     async def react(self, room_id: str, event_id: str, key: str) -> str | None:
         """Put a reaction under a message, if it may go at once; returns its event id."""
-        relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
-        where = path("rooms", room_id, "send", "m.reaction", f"r{_digest(event_id, key)}")
-        body = {"m.relates_to": relates}
+        where, body = _reaction(room_id, event_id, key)
         answer = await self._courier.try_now(
             "message", lambda: self._do("extra", "PUT", where, body)
         )
         return told(answer, "event_id") if answer else None
+
+    async def sign(self, room_id: str, event_id: str, key: str) -> None:
+        """Put a reaction under a message, whenever it may go: it tells something."""
+        where, body = _reaction(room_id, event_id, key)
+        await self._carry("message", "sign", "PUT", where, body)
 
     async def redact(self, room_id: str, event_id: str) -> None:
         """Take one of the bot's own reactions back, if it may go at once."""

@@ -90,11 +90,17 @@ class ChatRef:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that came with a message. Only its path travels, relative to the workspace."""
+    """A file that came with a message. Only its path travels, relative to the workspace.
+
+    Args:
+        mime_type: what its content shows it to be; what the sender says, where that shows nothing.
+        size: in bytes.
+    """
 
     workspace_path: WorkspacePath
     filename: Name
     mime_type: Annotated[str, MaxLen(255)]
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,31 @@ why-lost = I was removed from this room, so it is no chat any more. Invite me ag
 why-no-space = you have no Space yet; write anything here to get one.
 choice-out-of-range = There is no { $number } in the list; from 1 to { $last }.
 choice-stale = That list is not open any more. `!agent` or `!load` shows one again.
-files-unsupported = I cannot take files yet, only text.
+
+## Files
+location-unsupported = I cannot take locations, only text and files.
+files-not-taken = **{ $agent }** takes no files, only text.
+file-unreadable = I cannot take **{ $name }**: the message does not say where the file is, or not in a way I understand.
+file-too-large = **{ $name }** is too large: { $most } MB at most.
+file-over-quota = I cannot take **{ $name }**: all your files together may have { $most } MB. Older ones go by themselves in time.
+file-gone = I cannot take **{ $name }**: the homeserver does not have it.
+file-damaged = I cannot take **{ $name }**: it is not what was sent. Please send it again.
+file-disk-full = I cannot take **{ $name }**: there is no space left where I keep files. Text works as before.
+file-unwritable = I cannot take **{ $name }**: I may not write where files are kept. Only my operator can mend that; text works as before.
+tray-full = I cannot take **{ $name }**: { $most } files wait for your message already, and more cannot. Say what they are for, or `!drop` them.
+tray-expired = { $n ->
+    [one] No message came, so I put { $files } aside. Send it again when you need it.
+   *[other] No message came, so I put { $n } files aside ({ $files }). Send them again when you need them.
+}
+dropped = { $n ->
+    [one] Dropped one file.
+   *[other] Dropped { $n } files.
+}
+drop-nothing = No file is waiting for a message.
+file-out-missing = The agent sent the file **{ $name }**, but it cannot be read.
+file-out-forbidden = The agent sent the file **{ $name }**, but it is not where I may read.
+file-out-too-large = The agent sent the file **{ $name }**, but the homeserver takes { $most } MB at most.
+file-out-refused = The agent sent the file **{ $name }**, but the homeserver does not take it: { $reason }
 
 ## How commands are written
 usage-help = !help [COMMAND]
@@ -185,6 +209,7 @@ cmd-restore = brings an archived chat back
 cmd-save = saves this context under a name, to be loaded into any chat with this agent
 cmd-load = lists the saves of this agent, or loads one into a fresh context
 cmd-stop = ends the answer that is being written (or react with 🛑)
+cmd-drop = forgets the files that wait for your next message
 cmd-retry = asks once more what could not be answered
 cmd-yes = confirms what was asked (or tap ✅)
 cmd-no = declines what was asked (or tap ❌)
@@ -228,7 +253,7 @@ load-failed-elsewhere = **{ $name }** could not be loaded: { $reason }.
 ## Questions
 archive-question = Archive **{ $name }**? It leaves your Space, and `!restore` brings it back. `!yes` or `!no`.
 forget-question =
-    Shall I forget you? I delete all I keep about you (your rooms' bindings, your choices, your saves and the agents' memory of your chats) and leave your rooms. The rooms stay yours. What I cannot delete are the messages themselves: they are on the homeserver and in your clients.
+    Shall I forget you? I delete all I keep about you (your rooms' bindings, your choices, your saves, your files and the agents' memory of your chats) and leave your rooms. The rooms stay yours. What I cannot delete are the messages themselves: they are on the homeserver and in your clients.
 
     `!yes` or `!no`.
 forget-owner-only = Only the owner of this room can say that.

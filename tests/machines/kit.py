@@ -20,9 +20,9 @@ from machines import (
 )
 from machines.chart import Chart
 from machines.dialog import Dialog
-from machines.effects import Text
+from machines.effects import FileIn, SendFile, Text
 from machines.room import Room
-from machines.tray import Tray
+from machines.tray import MOST_STAGED, Tray
 from machines.turn import Turn
 from machines.user import Creation, User
 
@@ -39,6 +39,7 @@ ASKED = {
     "first_chat_name": "Chat 1",
     "home_room": "!dm",
 }
+CAT = FileIn("$cat", "inbox/cat.png", "cat.png", "image/png")
 BROKEN = {"reason": "M_FORBIDDEN"}
 ENDED = {"body": "so far", "ending": Text("stopped")}
 
@@ -91,7 +92,7 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
         "load": [{"save_id": "1", "name": "s1", **SAID}],
         "load_failed": [{"platform_chat_id": "7"}, {"platform_chat_id": "another"}],
         "turn_failed": [
-            {"body": "what failed", "platform_chat_id": "7"},
+            {"body": "what failed", "files": [CAT], "platform_chat_id": "7"},
             {"body": "what failed", "platform_chat_id": "6"},
         ],
         "retry": [{}],
@@ -130,6 +131,7 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
         "finish": [{"body": "Once upon a time."}],
         "fail": [ENDED],
         "stop": [ENDED],
+        "send_files": [{"files": [SendFile("!room", "$said", "out.png", "out.png", "image/png")]}],
         "replace": [{"body": "what I meant"}],
         "withdraw": [{}],
     },
@@ -147,7 +149,8 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
         "agent_done": [{}],
     },
     TrayMachine: {
-        "stage": [{"path": "inbox/cat.png"}],
+        "stage": [{"file": FileIn("$dog", "inbox/dog.png", "dog.png", "image/png")}],
+        "unstage": [{"event_id": "$cat"}, {"event_id": "$another"}],
         "collect": [{}],
         "drop": [{}],
         "expire": [{}],
@@ -204,7 +207,7 @@ RECORDS: Mapping[AnyChart, list[Callable[[], Any]]] = {
         lambda: room(previous_chat_id="6"),
         lambda: room(previous_chat_id="6", replaced_chat_id="6"),
         lambda: room(previous_chat_id="6", replaced_chat_id="5"),
-        lambda: room(failed_body="what failed"),
+        lambda: room(failed_body="what failed", failed_files=[CAT]),
         lambda: room(agent_id=None, platform_chat_id=None),
     ],
     TurnMachine: [turn, lambda: turn(placeholder_asked=True, placeholder_id="$placeholder")],
@@ -213,7 +216,10 @@ RECORDS: Mapping[AnyChart, list[Callable[[], Any]]] = {
         lambda: Dialog("!room", purpose="agent_question", subject="q0"),
         lambda: Dialog("!room", waiting=[("q2", Text("and this"), None)]),
     ],
-    TrayMachine: [lambda: Tray("!room", staged=["inbox/cat.png"])],
+    TrayMachine: [
+        lambda: Tray("!room", ALICE, staged=[CAT]),
+        lambda: Tray("!room", ALICE, staged=[CAT] * MOST_STAGED),
+    ],
 }
 """Records a machine may have in some state; `living` says which fit which state."""
 

@@ -9,8 +9,8 @@ import pytest
 from machines import DialogMachine, TrayMachine
 from machines.chart import Refused
 from machines.dialog import KEYCAPS, NO, YES, Dialog
-from machines.effects import Amend, Notice, SettleQuestion, Text
-from machines.tray import Tray
+from machines.effects import Amend, FileIn, Notice, SettleQuestion, Text
+from machines.tray import MOST_STAGED, Tray
 
 CHOICES = {"purpose": "agent", "choices": ["echo", "researcher"], "text": Text("agents")}
 
@@ -233,26 +233,57 @@ def test_the_outcome_of_a_question_is_not_taken_for_that_of_the_next() -> None:
     assert machine.record.outcome is None
 
 
+def file(name: str) -> FileIn:
+    return FileIn(f"${name}", f"inbox/{name}.png", f"{name}.png", "image/png")
+
+
+def tray(*names: str) -> TrayMachine:
+    machine = TrayMachine(Tray("!room", "@alice:hs"))
+    for name in names:
+        machine.take("stage", file=file(name))
+    return machine
+
+
 def test_the_next_message_takes_all_staged_files_in_the_order_they_came() -> None:
-    machine = TrayMachine(Tray("!room"))
-    machine.take("stage", path="b.png")
-    machine.take("stage", path="a.png")
+    machine = tray("b", "a")
     assert machine.take("collect") == "empty"
-    assert machine.record.taken == ["b.png", "a.png"]
+    assert machine.record.taken == [file("b"), file("a")]
     assert machine.record.staged == []
 
 
 @pytest.mark.parametrize("event", ["drop", "expire"])
 def test_a_dropped_file_is_not_taken_along(event: str) -> None:
-    machine = TrayMachine(Tray("!room"))
-    machine.take("stage", path="a.png")
+    machine = tray("a")
     assert machine.take(event) == "empty"
-    machine.take("stage", path="b.png")
+    machine.take("stage", file=file("b"))
     machine.take("collect")
-    assert machine.record.taken == ["b.png"]
+    assert machine.record.taken == [file("b")]
 
 
 def test_an_empty_tray_has_nothing_to_take() -> None:
     for event in ("collect", "drop", "expire"):
         with pytest.raises(Refused):
-            TrayMachine(Tray("!room")).take(event)
+            tray().take(event)
+
+
+def test_a_file_that_was_taken_back_leaves_the_others() -> None:
+    machine = tray("a", "b")
+    assert machine.take("unstage", event_id="$a") == "holding"
+    assert machine.record.staged == [file("b")]
+    assert machine.take("unstage", event_id="$b") == "empty"
+    assert machine.record.staged == []
+
+
+def test_a_full_tray_takes_no_more() -> None:
+    machine = tray(*map(str, range(MOST_STAGED)))
+    assert not machine.has_place()
+    with pytest.raises(Refused):
+        machine.take("stage", file=file("more"))
+    assert len(machine.record.staged) == MOST_STAGED
+
+
+def test_whose_files_expire_is_told_which() -> None:
+    machine = tray("a", "b")
+    machine.take("expire")
+    text = Text("tray-expired", {"n": 2, "files": "a.png, b.png"})
+    assert machine.effects == [Notice("!room", text, reply_to="$b")]

@@ -351,12 +351,13 @@ class Person(Follower):
         *,
         mime_type: str = "application/octet-stream",
         msgtype: str = "m.file",
+        kind: str = "m.room.message",
         **extra: Any,
     ) -> str:
-        """Send a file; encrypted where the room is. `extra` goes into the content (`filename` and
-        `body` for a caption)."""
+        """Send a file; encrypted where the room is. `extra` goes into the content: with a
+        `filename`, `name` is the caption."""
         content: dict[str, Any] = {
-            "msgtype": msgtype,
+            **({"msgtype": msgtype} if kind == "m.room.message" else {}),
             "body": name,
             "info": {"mimetype": mime_type, "size": len(data)},
             **extra,
@@ -367,7 +368,7 @@ class Person(Follower):
             content["file"] = {**keys, "url": uri}
         else:
             content["url"] = await self.api.upload(data, mime_type, name)
-        return await self.send_event(room_id, "m.room.message", content)
+        return await self.send_event(room_id, kind, content)
 
     async def download(self, message: Message) -> bytes:
         """The file of a message, decrypted if it was encrypted (its hash is checked)."""
