@@ -231,7 +231,7 @@ async def running(
         StoreError: the state directory is locked, damaged or not writable.
         SessionError: the bot cannot log in.
     """
-    fresh = await _reached(lambda: first_login(settings), settings)
+    fresh = await first_login(settings)
     try:
         store: Store = TinyStore.open(settings.state_dir / DATABASE)
     except StoreError:

@@ -7,6 +7,7 @@ is tried before anything is written, so that a wrong one leaves nothing behind.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from config import PasswordLogin, Settings, TokenLogin
 from store.lock import StateLock
 from store.store import StoreError
 from surface.matrix import session as sessions
-from surface.matrix.api import CLIENT, TokenDead
+from surface.matrix.api import CLIENT, Lost, MatrixError, TokenDead
 from surface.matrix.session import Session, SessionError
 
 log = structlog.get_logger()
@@ -54,12 +55,12 @@ async def first_login(settings: Settings) -> Session | None:
 
     Raises:
         SessionError: the login is not possible; says why and what to do.
-        Lost, MatrixError: the homeserver does not tell whose a new token is.
     """
     way, known = settings.login, known_session(settings)
     if isinstance(way, TokenLogin):
         if known is not None and known != sessions.load(settings.state_dir / MATRIX_STORE):
-            await verify(settings, known)
+            with contextlib.suppress(Lost, MatrixError):  # It shows when the homeserver is there.
+                await verify(settings, known)
         return None
     if known is not None:
         return None

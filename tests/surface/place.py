@@ -214,7 +214,7 @@ async def running(there: Place, state: str = "streaming") -> None:
     """A turn of Alice's runs in the room."""
     turn = Turn("$running", ROOM, ALICE, "Tell me a story", "echo", "7", "0")
     await there.ledger.store.save([Put("turns", "$running", written("turns", turn, "waiting"), 0)])
-    there.memory.running["$running"] = Progress(state, "Once upon")
+    there.memory.running["$running"] = Progress(ROOM, state, "Once upon")
 
 
 def asking(there: Place, purpose: Any) -> None:

@@ -284,6 +284,6 @@ def test_every_agent_is_reached_and_told_how_it_stands(here: Installation) -> No
         _, found, _ = _check(here)
     assert found["agent guide"] == "ok Guide, by http"
     assert found["agent gone"].startswith("warn no agent `gone` there; there are: guide")
-    assert found["agent away"].startswith("warn The platform cannot be reached.")
+    assert found["agent away"].startswith("warn The platform cannot be reached (")
     assert found["agent parrot"] == "ok Parrot, by openai"
     assert found["agent other"].startswith("warn no model `cockatoo`; there are: parrot")

@@ -170,7 +170,7 @@ class Bot:
 
     async def answer(self, turn_id: str) -> None:
         """An agent answers a waiting turn."""
-        self.memory.running[turn_id] = Progress("waiting")
+        self.memory.running[turn_id] = Progress("!room", "waiting")
         try:
             for event, details in (("start", {}), ("finish", {"body": "words"})):
                 await self.ledger.decide(

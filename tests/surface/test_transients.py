@@ -32,7 +32,7 @@ RECORDS: dict[type[Chart[Any]], Any] = {
     RoomMachine: Room("!room"),
     TurnMachine: Turn("$event", "!room", "@alice:hs", "hello", "echo", "1", "0"),
     DialogMachine: Dialog("!room"),
-    TrayMachine: Tray("!room"),
+    TrayMachine: Tray("!room", "@alice:hs"),
 }
 MACHINES: tuple[type[Chart[Any]], ...] = tuple(RECORDS)
 DOCUMENTED: dict[type[Chart[Any]], Table] = {
@@ -110,7 +110,7 @@ def test_the_machine_does_not_give_it_out(kind: type[Chart[Any]], state: str) ->
 async def test_a_running_turn_is_stored_as_waiting(state: str, store: Store) -> None:
     """The way the program itself would take, through a decision."""
     await store.save([Put("turns", "$event", document("turns", "waiting"), 0)])
-    memory = Memory(running={"$event": Progress(state)})
+    memory = Memory(running={"$event": Progress("!room", state)})
     ledger = Ledger(store, memory, WORLD, Failpoints(None), SystemClock())
 
     def decision(case: Case) -> None:
