@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -40,6 +41,8 @@ class Meter:
         self._url, self._token = url, login.access_token
         self._waiting: dict[tuple[str, str, str], asyncio.Future[float]] = {}
         self._texts = itertools.count(1)
+        self.seen: Callable[[str, dict[str, Any]], None] = lambda _room, _event: None
+        """Is told of every event of a timeline."""
 
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self._token}"}
@@ -92,6 +95,7 @@ class Meter:
             now, since = time.perf_counter(), answer["next_batch"]
             for room_id, room in answer.get("rooms", {}).get("join", {}).items():
                 for event in room["timeline"]["events"]:
+                    self.seen(room_id, event)
                     key = (room_id, event["sender"], event["content"].get("body", ""))
                     future = self._waiting.pop(key, None)
                     if future is not None:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,29 +40,29 @@ EVERY = 0.01
 PROJECT = Path(__file__).parents[2]
 
 
-async def _words() -> AsyncIterator[bytes]:
+async def _words(count: int, every: float) -> AsyncIterator[bytes]:
     place = 0
-    for _ in range(WORDS):
+    for _ in range(count):
         word = f"{time.monotonic_ns()} "
         place += len(word)
         yield frame(place, TextDelta(word)).encode()
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(every)
     yield frame(place + 1, Done()).encode()
 
 
-def serve(port: int) -> None:
-    """The platform: answers everything with stamped words."""
+def serve(port: int, words: int, every: float) -> None:
+    """The platform: answers everything with stamped words, `every` seconds apart."""
     app = FastAPI()
 
     @app.post("/v1/chats/{chat}/messages")
     async def say(chat: str) -> StreamingResponse:
-        return StreamingResponse(_words(), media_type=EVENT_STREAM)
+        return StreamingResponse(_words(words, every), media_type=EVENT_STREAM)
 
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
 
 
-def _delay(text: str) -> float:
-    """Milliseconds since the last word of a delta was sent."""
+def age(text: str) -> float:
+    """Milliseconds since the last word of a text was sent."""
     return (time.monotonic_ns() - int(text.rsplit(maxsplit=1)[-1])) / 1e6
 
 
@@ -75,7 +76,7 @@ async def directly(url: str) -> tuple[float, list[float]]:
                 if line.startswith('data: {"text"'):
                     if not delays:
                         first = (time.monotonic() - asked) * 1000
-                    delays.append(_delay(json.loads(line[6:])["text"]))
+                    delays.append(age(json.loads(line[6:])["text"]))
     return first, delays
 
 
@@ -88,7 +89,7 @@ async def by_adapter(client: HttpClient, chat: int, number: int) -> tuple[float,
         if isinstance(event, TextDelta):
             if not delays:
                 first = (time.monotonic() - asked) * 1000
-            delays.append(_delay(event.text))
+            delays.append(age(event.text))
         else:
             assert isinstance(event, Done), event
     return first, delays
@@ -132,11 +133,12 @@ def _memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-async def bench(chats: int, rounds: int) -> dict[str, Any]:
-    """Start the platform, and measure."""
+@asynccontextmanager
+async def platform(words: int = WORDS, every: float = EVERY) -> AsyncIterator[str]:
+    """The platform as a process of its own; gives its URL."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.bench.platform", "--serve", str(port)]
-    process = subprocess.Popen(command, cwd=PROJECT)
+    module, numbers = "tests.bench.platform", (str(port), str(words), str(every))
+    process = subprocess.Popen([sys.executable, "-m", module, "--serve", *numbers], cwd=PROJECT)
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(trust_env=False) as client:
@@ -147,10 +149,16 @@ async def bench(chats: int, rounds: int) -> dict[str, Any]:
                 except httpx.ConnectError:
                     assert process.poll() is None, "the platform ended"
                     await asyncio.sleep(0.05)
-        return await measure(url, chats, rounds)
+        yield url
     finally:
         process.kill()
         process.wait()
+
+
+async def bench(chats: int, rounds: int) -> dict[str, Any]:
+    """Start the platform, and measure."""
+    async with platform() as url:
+        return await measure(url, chats, rounds)
 
 
 def main() -> None:
@@ -159,10 +167,11 @@ def main() -> None:
     parser.add_argument("--chats", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        port, words, every = options.serve
+        serve(int(port), int(words), float(every))
         return
     figures = asyncio.run(bench(options.chats, options.rounds))
     if options.json:

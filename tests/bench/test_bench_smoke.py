@@ -44,6 +44,18 @@ async def test_the_bench_of_an_agents_stream_runs() -> None:
     assert figures["at once"]["chats"] == 3
 
 
+@pytest.mark.synapse
+@pytest.mark.slow
+async def test_the_bench_of_the_first_words_runs() -> None:
+    figures = await _figures("tests.bench.first_text", "--rounds", "1")
+    assert figures["directly"]["first"] > 0
+    for name in ("as it comes", "impatient"):
+        its = figures[name]
+        assert its["first"] > 0
+        assert 0 < its["age"] <= its["oldest"]
+        assert its["steps"] >= 1
+
+
 async def _figures(*words: str) -> Any:
     """What a bench prints as JSON."""
     process = await asyncio.create_subprocess_exec(
