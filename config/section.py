@@ -91,7 +91,8 @@ def allowed_values(field: FieldInfo, *, item: bool = False) -> str:
 
 
 def _words(annotation: Any, metadata: list[Any], *, item: bool = False) -> str:
-    for mark in metadata:
+    # The outermost mark says it best.
+    for mark in reversed(metadata):
         if isinstance(mark, Allowed) and not item:
             return mark.words
     origin, args = get_origin(annotation), get_args(annotation)

@@ -36,7 +36,9 @@ def test_an_http_agent_needs_a_url_and_nothing_else(folder):
     (agent,) = agents(folder, f"{HTTP}}}").agents
     assert isinstance(agent, HttpAgent)
     assert (agent.url, agent.agent, agent.token) == ("http://hs:1", None, None)
-    assert "`url` is missing" in problems(folder, "{id: a, name: A, adapter: http}")
+    said = problems(folder, "{id: a, name: A, adapter: http}")
+    assert "`url` is missing" in said
+    assert said.endswith("such as http://localhost:8000"), "a platform, not a homeserver"
 
 
 def test_an_openai_agent_needs_a_model(folder):

@@ -277,13 +277,19 @@ def test_every_agent_is_reached_and_told_how_it_stands(here: Installation) -> No
             platform | {"url": service},
             platform | {"url": service, "id": "gone"},
             platform | {"url": "http://127.0.0.1:9", "id": "away"},
+            platform | {"url": f"{service}/v1", "id": "doubled"},
+            platform | {"url": service.replace("http:", "https:"), "id": "tls"},
             model | {"url": f"{api}/v1"},
             model | {"url": f"{api}/v1", "id": "other", "model": "cockatoo"},
+            model | {"url": service, "id": "web"},
         ]
         here.write({"agents": agents})
         _, found, _ = _check(here)
     assert found["agent guide"] == "ok Guide, by http"
     assert found["agent gone"].startswith("warn no agent `gone` there; there are: guide")
     assert found["agent away"].startswith("warn The platform cannot be reached (")
+    assert found["agent doubled"].startswith(f"warn nothing speaks the contract at {service}/v1 (")
+    assert "WRONG_VERSION_NUMBER" in found["agent tls"]
+    assert found["agent web"].endswith("so whether it knows `parrot` is open")
     assert found["agent parrot"] == "ok Parrot, by openai"
     assert found["agent other"].startswith("warn no model `cockatoo`; there are: parrot")
