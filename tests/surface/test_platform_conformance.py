@@ -8,7 +8,7 @@ and how to word what the tests need said. What an adapter declares it cannot do 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 
@@ -35,7 +35,7 @@ from surface.platform.interface import (
     TurnRequest,
 )
 from surface.platform.openai import OpenAIClient
-from surface.platform.reference.brain import Brain, EchoBrain
+from surface.platform.reference.brain import Beat, Brain, EchoBrain, Task
 from surface.platform.reference.desk import Desk
 from surface.platform.reference.llm import LlmBrain
 from surface.platform.reference.service import make_app
@@ -54,12 +54,34 @@ class Options:
 
 @dataclass(frozen=True)
 class Platform:
-    """A platform under test: `client` may be called again, as after a restart of the surface."""
+    """A platform under test: `client` may be called again, as after a restart of the surface.
+
+    Attributes:
+        recall: asks for what was said before.
+        confirm: lets the agent ask back.
+        fail: lets it fail.
+        hold: begins an answer, and keeps it open.
+        silence: gets no answer at all; empty: the agent cannot be silent.
+    """
 
     client: Callable[..., PlatformClient]
     recall: str = "What did I say?"
     confirm: str = "confirm"
     fail: str = "fail"
+    hold: str = "confirm"
+    silence: str = ""
+
+
+class Brooding(EchoBrain):
+    """The echo brain, but it can fall silent, also in the middle of an answer."""
+
+    async def answer(self, task: Task) -> AsyncGenerator[Beat, None]:
+        if task.message.text == "hold":
+            yield Beat(TextDelta("one two"))
+        if task.message.text in ("hold", "silence"):
+            await asyncio.Event().wait()
+        async for beat in super().answer(task):
+            yield beat
 
 
 @contextmanager
@@ -83,18 +105,23 @@ def _http(brain: Callable[[], Brain], abilities: Abilities) -> Iterator[Platform
     cards = [AgentCard(id=name, name=name, abilities=abilities) for name in brains]
     with serving(make_app(Desk(MemoryStore(), brains), cards, "secret")) as url:
 
-        def client(installation_id: str = "inst", agent_id: str = "echo") -> PlatformClient:
-            entry = HttpAgent(id=agent_id, name="E", adapter="http", url=url, token="secret")
+        def client(
+            installation_id: str = "inst", agent_id: str = "echo", **limits: float
+        ) -> PlatformClient:
+            entry = HttpAgent(
+                id=agent_id, name="E", adapter="http", url=url, token="secret", **limits
+            )
             return HttpClient(installation_id=installation_id, agent_id=agent_id, options=entry)
 
-        yield Platform(client)
+        yield Platform(client, hold="hold", silence="silence")
 
 
 @contextmanager
 def _http_llm() -> Iterator[Platform]:
     with serving(ModelServer().app) as url:
         entry = OpenAIAgent(id="m", name="M", adapter="openai", url=f"{url}/v1", model="parrot")
-        with _http(lambda: LlmBrain(entry), Abilities(confirmations=False, files=False)) as made:
+        abilities = Abilities(confirmations=False, files=False)
+        with _http(lambda: LlmBrain(entry), abilities) as made:
             yield made
 
 
@@ -103,22 +130,24 @@ def _openai() -> Iterator[Platform]:
     store = MemoryStore()
     with serving(ModelServer().app) as url:
 
-        def client(installation_id: str = "inst", agent_id: str = "echo") -> PlatformClient:
+        def client(
+            installation_id: str = "inst", agent_id: str = "echo", **limits: float
+        ) -> PlatformClient:
             entry = OpenAIAgent(
-                id=agent_id, name="E", adapter="openai", url=f"{url}/v1", model="parrot"
+                id=agent_id, name="E", adapter="openai", url=f"{url}/v1", model="parrot", **limits
             )
             return OpenAIClient(
                 store, installation_id=installation_id, agent_id=agent_id, options=entry
             )
 
-        yield Platform(client)
+        yield Platform(client, hold="hold", silence="silence")
 
 
 PLATFORMS = {
     "echo": lambda: _echo(0),
     "slow echo": lambda: _echo(0.001),
-    "http": lambda: _http(lambda: EchoBrain(Options()), Abilities()),
-    "slow http": lambda: _http(lambda: EchoBrain(Options(delay=0.001)), Abilities()),
+    "http": lambda: _http(lambda: Brooding(Options()), Abilities()),
+    "slow http": lambda: _http(lambda: Brooding(Options(delay=0.001)), Abilities()),
     "http to a model": _http_llm,
     "openai": _openai,
 }
@@ -183,6 +212,27 @@ async def test_a_message_is_answered_and_the_stream_ends_with_one_done(client):
     assert text_of(stream) == "hello there  world\n"
     assert [type(event) for event in stream].count(Done) == 1
     assert isinstance(stream[-1], Done)
+
+
+async def test_an_answer_is_seen_while_it_is_made(client, platform):
+    if platform.hold == platform.confirm:
+        pytest.skip("says nothing before it is through")
+    task, first = await read_first(client, message("$1", platform.hold))
+    assert isinstance(first.result(), TextDelta)
+    assert not task.done()
+    await client.cancel(a_chat(), "$1", request_id="r1")
+    assert "one two".startswith(text_of(await task))
+
+
+async def test_silence_ends_in_an_error_and_nothing_is_remembered(platform):
+    if not platform.silence:
+        pytest.skip("cannot be silent")
+    impatient = platform.client(first_timeout=0.3)
+    (event,) = await events(impatient, message("$1", platform.silence))
+    assert isinstance(event, PlatformError)
+    assert (event.code, event.retryable) == ("timeout", True)
+    assert await turns(impatient) == 0
+    await impatient.aclose()
 
 
 async def test_a_failure_is_the_last_event_and_may_be_asked_again(client, platform):
@@ -320,10 +370,8 @@ async def read_first(client: PlatformClient, request: TurnRequest):
 
 
 async def test_cancel_ends_the_stream_and_leaves_the_memory_whole(client, platform):
-    if not client.capabilities.confirmations:
-        pytest.skip("nothing to hold the stream open with")
     await answer(client, message("$0", "before"))
-    task, _ = await read_first(client, message("$1", platform.confirm))
+    task, _ = await read_first(client, message("$1", platform.hold))
     await client.cancel(a_chat(), "$1", request_id="r1")
     assert (await task)[-1] == PlatformError(CANCELLED, (await task)[-1].message, False)
     assert "before" in await answer(client, message("$2", platform.recall))
@@ -347,9 +395,7 @@ async def test_cancelling_what_does_not_run_is_no_error(client):
 
 
 async def test_a_cancelled_reader_leaves_the_memory_whole(client, platform):
-    if not client.capabilities.confirmations:
-        pytest.skip("nothing to hold the stream open with")
-    task, _ = await read_first(client, message("$1", platform.confirm))
+    task, _ = await read_first(client, message("$1", platform.hold))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -358,9 +404,7 @@ async def test_a_cancelled_reader_leaves_the_memory_whole(client, platform):
 
 
 async def test_a_closed_client_ends_its_streams(client, platform):
-    if not client.capabilities.confirmations:
-        pytest.skip("nothing to hold the stream open with")
-    task, _ = await read_first(client, message("$1", platform.confirm))
+    task, _ = await read_first(client, message("$1", platform.hold))
     await client.aclose()
     assert (await task)[-1].code == CLOSED
 
