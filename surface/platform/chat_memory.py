@@ -13,25 +13,33 @@ because an MXID and a name may hold colons and one user's key must never read as
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from store.documents import VERSIONS, migrated
+from store.documents import migrated
 from store.store import Conflict, Delete, DocumentError, Put, Store, Stored, StoreError
 
 from .interface import (
     CallFailed,
     ChatInUse,
     ChatRef,
-    FileOut,
+    ContextDescription,
     PlatformError,
     SavedContext,
     SaveMissing,
+)
+from .memory_documents import (
+    Conversation,
+    MemoryTable,
+    Remembered,
+    Save,
+    conversation_body,
+    conversation_of,
+    save_body,
+    save_of,
 )
 
 REMEMBERED: Final = 500
@@ -39,73 +47,8 @@ REMEMBERED: Final = 500
 
 _ATTEMPTS: Final = 100
 _REQUESTS: Final = 20
-_SUMMARY_LENGTH: Final = 80
-
-MemoryTable: TypeAlias = Literal["echo", "openai", "platform"]
-"""The tables that hold memories."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """A message of the user, with the answer it was given."""
-
-    id: str
-    text: str
-    answer: str
-    files: tuple[FileOut, ...] = ()
-
-    @property
-    def gist(self) -> str:
-        """The message on one line: its text, or the names of its files."""
-        return " ".join(self.text.split()) or ", ".join(file.filename for file in self.files)
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """The memory of one chat.
-
-    Args:
-        user_id: whose chat it is; `forget` goes by it.
-        messages: oldest first.
-        loaded_from: the name of the save it began with.
-        load_request: the `request_id` of that load.
-    """
-
-    user_id: str
-    messages: tuple[Remembered, ...] = ()
-    loaded_from: str | None = None
-    load_request: str | None = None
-
-    @property
-    def summary(self) -> str:
-        """The first message, shortened."""
-        return _summary(self.messages)
-
-    def find(self, message_id: str) -> Remembered | None:
-        """Return what is remembered of a message, if anything."""
-        return next((said for said in self.messages if said.id == message_id), None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Save:
-    """A saved context. `requests` are the ids of the latest saves under this name."""
-
-    user_id: str
-    name: str
-    saved_at: datetime
-    messages: tuple[Remembered, ...]
-    requests: tuple[str, ...]
-
-    def listed(self) -> SavedContext:
-        return SavedContext(
-            id=self.name,
-            name=self.name,
-            turns=len(self.messages),
-            summary=_summary(self.messages),
-            saved_at=self.saved_at,
-        )
 
 
 class ChatMemory:
@@ -138,8 +81,18 @@ class ChatMemory:
 
     async def conversation(self, chat: ChatRef) -> Conversation | None:
         """Return the memory of a chat; None if it was never used."""
-        _, conversation = await self._read(self._chat_key(chat), _conversation)
+        _, conversation = await self._read(self._chat_key(chat), conversation_of)
         return conversation
+
+    async def describe(self, chat: ChatRef) -> ContextDescription:
+        """Tell what is remembered of a chat, and which saves its user has."""
+        known = await self.conversation(chat) or Conversation(user_id=chat.user_id)
+        return ContextDescription(
+            turns=len(known.messages),
+            summary=known.summary,
+            saves=tuple(await self.saves(chat.user_id)),
+            loaded_from=known.loaded_from,
+        )
 
     async def knows(self, chat: ChatRef, message_id: str) -> bool:
         """Whether a message has its answer already."""
@@ -161,7 +114,7 @@ class ChatMemory:
         """
         key = self._chat_key(chat)
         for _ in range(_ATTEMPTS):
-            rev, found = await self._read(key, _conversation)
+            rev, found = await self._read(key, conversation_of)
             before = found or Conversation(user_id=chat.user_id)
             if (known := before.find(message_id)) is not None:
                 return known
@@ -173,7 +126,7 @@ class ChatMemory:
                 load_request=before.load_request,
             )
             if await self._write(
-                Put(self._table, key, _conversation_body(self._table, after), expect=rev)
+                Put(self._table, key, conversation_body(self._table, after), expect=rev)
             ):
                 return said
         raise _busy(self._table, key)
@@ -182,18 +135,18 @@ class ChatMemory:
         """Copy the memory of a chat into the save `name`, once per `request_id`."""
         key = self._save_key(chat.user_id, name)
         for _ in range(_ATTEMPTS):
-            rev, old = await self._read(key, _save)
+            rev, old = await self._read(key, save_of)
             if old is not None and request_id in old.requests:
                 return old.listed()
             conversation = await self.conversation(chat)
-            save = _Save(
+            save = Save(
                 user_id=chat.user_id,
                 name=name,
                 saved_at=self._now(),
                 messages=conversation.messages if conversation else (),
                 requests=(*(old.requests if old else ()), request_id)[-_REQUESTS:],
             )
-            if await self._write(Put(self._table, key, _save_body(self._table, save), expect=rev)):
+            if await self._write(Put(self._table, key, save_body(self._table, save), expect=rev)):
                 return save.listed()
         raise _busy(self._table, key)
 
@@ -202,7 +155,7 @@ class ChatMemory:
         prefix = self._save_key(user_id, "")
         with _store_failures():
             rows = await self._store.scan(self._table, prefix=prefix)
-        saves = [_parse(self._table, key, stored, _save) for key, stored in rows]
+        saves = [_parse(self._table, key, stored, save_of) for key, stored in rows]
         saves.sort(key=lambda save: save.saved_at, reverse=True)
         return [save.listed() for save in saves]
 
@@ -215,8 +168,8 @@ class ChatMemory:
         """
         key = self._chat_key(into)
         for _ in range(_ATTEMPTS):
-            rev, there = await self._read(key, _conversation)
-            _, save = await self._read(self._save_key(into.user_id, name), _save)
+            rev, there = await self._read(key, conversation_of)
+            _, save = await self._read(self._save_key(into.user_id, name), save_of)
             if there is not None:
                 if there.load_request != request_id:
                     raise ChatInUse(
@@ -244,7 +197,7 @@ class ChatMemory:
                 load_request=request_id,
             )
             if await self._write(
-                Put(self._table, key, _conversation_body(self._table, seeded), expect=rev)
+                Put(self._table, key, conversation_body(self._table, seeded), expect=rev)
             ):
                 return save.listed()
         raise _busy(self._table, key)
@@ -307,79 +260,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _summary(messages: tuple[Remembered, ...]) -> str:
-    gist = messages[0].gist if messages else ""
-    return gist if len(gist) <= _SUMMARY_LENGTH else gist[: _SUMMARY_LENGTH - 1] + "…"
-
-
 def _loaded(name: str, chat: Conversation) -> SavedContext:
     return SavedContext(id=name, name=name, turns=len(chat.messages), summary=chat.summary)
-
-
-def _conversation_body(table: MemoryTable, conversation: Conversation) -> dict[str, Any]:
-    return {
-        "v": VERSIONS[table],
-        "user_id": conversation.user_id,
-        "messages": _messages_text(conversation.messages),
-        "loaded_from": conversation.loaded_from,
-        "load_request": conversation.load_request,
-    }
-
-
-def _conversation(body: Mapping[str, Any]) -> Conversation:
-    return Conversation(
-        user_id=body["user_id"],
-        messages=_messages(body),
-        loaded_from=body["loaded_from"],
-        load_request=body["load_request"],
-    )
-
-
-def _save_body(table: MemoryTable, save: _Save) -> dict[str, Any]:
-    return {
-        "v": VERSIONS[table],
-        "user_id": save.user_id,
-        "name": save.name,
-        "saved_at": save.saved_at.isoformat(),
-        "messages": _messages_text(save.messages),
-        "requests": list(save.requests),
-    }
-
-
-def _save(body: Mapping[str, Any]) -> _Save:
-    return _Save(
-        user_id=body["user_id"],
-        name=body["name"],
-        saved_at=datetime.fromisoformat(body["saved_at"]),
-        messages=_messages(body),
-        requests=tuple(body["requests"]),
-    )
-
-
-def _messages_text(messages: tuple[Remembered, ...]) -> str:
-    return json.dumps([_message_body(said) for said in messages])
-
-
-def _messages(body: Mapping[str, Any]) -> tuple[Remembered, ...]:
-    return tuple(_message(said) for said in json.loads(body["messages"]))
-
-
-def _message_body(said: Remembered) -> dict[str, Any]:
-    return {
-        "id": said.id,
-        "text": said.text,
-        "answer": said.answer,
-        "files": [[file.workspace_path, file.filename, file.mime_type] for file in said.files],
-    }
-
-
-def _message(body: Mapping[str, Any]) -> Remembered:
-    return Remembered(
-        id=body["id"],
-        text=body["text"],
-        answer=body["answer"],
-        files=tuple(FileOut(*file) for file in body["files"]),
-    )
 
 
 def _parse(

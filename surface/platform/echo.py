@@ -25,30 +25,29 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol, TypeAlias, assert_never
+from typing import Final, Literal, Protocol, TypeAlias, assert_never
 
 from store.store import Store
 
-from .chat_memory import ChatMemory, Remembered, utc_now
+from .chat_memory import utc_now
+from .embedded import Embedded
 from .interface import (
-    CANCELLED,
-    CLOSED,
     CallFailed,
     Capabilities,
     ChatRef,
     ConfirmationAsked,
     ConfirmationGone,
-    ContextDescription,
     Done,
     FileOut,
     Health,
     PlatformError,
-    SavedContext,
     TextDelta,
     TurnEvent,
     TurnRequest,
 )
+from .memory_documents import Remembered
 
 Style: TypeAlias = Literal["plain", "shout", "reverse"]
 
@@ -81,44 +80,20 @@ class EchoOptions(Protocol):
         ...
 
 
-class _Stream:
-    """A turn that is being answered now, and the two ways to reach it from outside."""
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """A question of a turn that waits."""
 
-    def __init__(self, chat: ChatRef, message_id: str) -> None:
-        loop = asyncio.get_running_loop()
-        self.chat = chat
-        self.message_id = message_id
-        self.ended: asyncio.Future[PlatformError] = loop.create_future()
-        self.verdicts: dict[str, asyncio.Future[bool]] = {}
-
-    def ask(self, prompt: str) -> ConfirmationAsked:
-        question = self.message_id + (_SECOND if self.verdicts else "")
-        self.verdicts[question] = self.ended.get_loop().create_future()
-        return ConfirmationAsked(id=question, prompt=prompt)
-
-    async def verdicts_or_end(self) -> None:
-        all_said = asyncio.gather(*self.verdicts.values())
-        either: tuple[asyncio.Future[Any], ...] = (all_said, self.ended)
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-
-    def end(self, error: PlatformError) -> None:
-        if not self.ended.done():
-            self.ended.set_result(error)
-
-    def decide(self, question: str, accepted: bool) -> None:
-        if not self.verdicts[question].done():
-            self.verdicts[question].set_result(accepted)
+    chat: str
+    asked: ConfirmationAsked
+    verdict: asyncio.Future[bool]
 
 
-class EchoClient:
-    """`PlatformClient` of one echo agent.
+class EchoClient(Embedded):
+    """`PlatformClient` of one echo agent; see `Embedded` for what is not said here.
 
     Args:
-        store: where the memory is kept; stays open when the client is closed.
-        installation_id: the only installation it answers.
-        agent_id: the only agent it answers for.
         options: style and delay.
-        now: the clock, for the dates of saves.
     """
 
     capabilities: Final = Capabilities(dedupes=True, confirmations=True, saves=True, files=True)
@@ -132,126 +107,27 @@ class EchoClient:
         options: EchoOptions,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._installation_id = installation_id
-        self._agent_id = agent_id
+        super().__init__(store, "echo", installation_id=installation_id, agent_id=agent_id, now=now)
         self._options = options
-        self._memory = ChatMemory(
-            store, "echo", installation_id=installation_id, agent_id=agent_id, now=now
-        )
-        self._streams: set[_Stream] = set()
-        self._closed = False
-
-    async def turn(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
-        """Say a message back, as the module's text describes.
-
-        Raises:
-            ValueError: the chat is of another agent or installation.
-        """
-        chat = self._own(request.chat)
-        if self._closed:
-            yield _closed()
-            return
-        stream = _Stream(chat, request.message_id)
-        self._streams.add(stream)
-        try:
-            command = command_of(request.text)
-            questions = _QUESTIONS.get(command, ())
-            if command == FAIL or questions:
-                known = await self._memory.knows(chat, request.message_id)
-                if command == FAIL and not known:
-                    yield FAILED
-                    return
-                for prompt in () if known else questions:
-                    yield stream.ask(prompt)
-                await stream.verdicts_or_end()
-                if stream.ended.done():
-                    yield stream.ended.result()
-                    return
-
-            verdicts = [verdict.result() for verdict in stream.verdicts.values()]
-            said = await self._remember(request, verdicts)
-            delay = self._options.delay
-            for place, piece in enumerate(_pieces(said.answer, whole=delay <= 0)):
-                if place:
-                    await asyncio.wait({stream.ended}, timeout=delay)
-                if stream.ended.done():
-                    break
-                yield TextDelta(piece)
-            for file in said.files:
-                if stream.ended.done():
-                    break
-                yield file
-            if stream.ended.done():
-                yield stream.ended.result()
-            else:
-                yield Done(usage={"words": len(said.answer.split())})
-        except CallFailed as failed:
-            yield failed.error
-        finally:
-            self._streams.discard(stream)
+        self._waiting: set[_Question] = set()
 
     async def answer_confirmation(
         self, chat: ChatRef, confirmation_id: str, accepted: bool, *, request_id: str
     ) -> None:
         """Answer a question of a running `confirm`; see `PlatformClient`."""
-        self._own(chat)
-        message_id = confirmation_id.removesuffix(_SECOND)
-        waiting = [s for s in self._running(chat, message_id) if confirmation_id in s.verdicts]
-        for stream in waiting:
-            stream.decide(confirmation_id, accepted)
-        if waiting:
+        place = (self._streams.own(chat).platform_chat_id, confirmation_id)
+        waiting = [q for q in self._waiting if (q.chat, q.asked.id) == place]
+        for question in waiting:
+            if not question.verdict.done():
+                question.verdict.set_result(accepted)
+        if waiting or await self._memory.knows(chat, confirmation_id.removesuffix(_SECOND)):
             return
-        if not await self._memory.knows(chat, message_id):
-            raise ConfirmationGone(
-                PlatformError(
-                    "confirmation_gone",
-                    f"nobody waits for an answer to {confirmation_id}",
-                    retryable=False,
-                )
-            )
-
-    async def cancel(self, chat: ChatRef, message_id: str, *, request_id: str) -> None:
-        """End the stream of a message, if it runs."""
-        self._own(chat)
-        for stream in self._running(chat, message_id):
-            stream.end(PlatformError(CANCELLED, "The answer was stopped.", retryable=False))
-
-    async def disconnect_chat(self, chat: ChatRef, *, request_id: str) -> None:
-        """Do nothing: between turns nothing is alive here."""
-        self._own(chat)
-
-    async def describe_context(self, chat: ChatRef) -> ContextDescription:
-        """Tell what is remembered of a chat."""
-        conversation = await self._memory.conversation(self._own(chat))
-        saves = tuple(await self._memory.saves(chat.user_id))
-        if conversation is None:
-            return ContextDescription(turns=0, summary="", saves=saves)
-        return ContextDescription(
-            turns=len(conversation.messages),
-            summary=conversation.summary,
-            saves=saves,
-            loaded_from=conversation.loaded_from,
-        )
-
-    async def save_context(self, chat: ChatRef, name: str, *, request_id: str) -> SavedContext:
-        """Keep the memory of a chat under a name."""
-        return await self._memory.save(self._own(chat), name, request_id=request_id)
-
-    async def list_contexts(self, user_id: str) -> list[SavedContext]:
-        """List the saves of a user, newest first."""
-        return await self._memory.saves(user_id)
-
-    async def load_context(self, into: ChatRef, save_id: str, *, request_id: str) -> SavedContext:
-        """Begin a chat with a save; see `PlatformClient` for what is raised."""
-        return await self._memory.load(self._own(into), save_id, request_id=request_id)
-
-    async def forget_user(self, user_id: str, *, request_id: str) -> None:
-        """Delete the chats and saves of a user."""
-        await self._memory.forget(user_id)
+        said = f"nobody waits for an answer to {confirmation_id}"
+        raise ConfirmationGone(PlatformError("confirmation_gone", said, retryable=False))
 
     async def health(self) -> Health:
         """Tell whether the memory can be read."""
-        if self._closed:
+        if self._streams.closed:
             return Health(ok=False, detail="closed")
         try:
             await self._memory.check()
@@ -259,26 +135,48 @@ class EchoClient:
             return Health(ok=False, detail=failed.error.message)
         return Health(ok=True)
 
-    async def aclose(self) -> None:
-        """End the running streams. The store stays open: it is not ours."""
-        self._closed = True
-        for stream in self._streams:
-            stream.end(_closed())
+    async def _answer(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
+        """Say a message back, as the module's text describes."""
+        command = command_of(request.text)
+        prompts = _QUESTIONS.get(command, ())
+        verdicts: list[bool] = []
+        try:
+            if command == FAIL or prompts:
+                known = await self._memory.knows(request.chat, request.message_id)
+                if command == FAIL and not known:
+                    yield FAILED
+                    return
+                questions = [] if known else self._questions(request, prompts)
+                self._waiting.update(questions)
+                try:
+                    for question in questions:
+                        yield question.asked
+                    verdicts = [await question.verdict for question in questions]
+                finally:
+                    self._waiting.difference_update(questions)
 
-    def _own(self, chat: ChatRef) -> ChatRef:
-        if (chat.installation_id, chat.agent_id) != (self._installation_id, self._agent_id):
-            raise ValueError(
-                f"client of agent {self._agent_id} in installation {self._installation_id} "
-                f"was given a chat of agent {chat.agent_id} in {chat.installation_id}"
-            )
-        return chat
+            said = await self._remember(request, verdicts)
+            delay = self._options.delay
+            for place, piece in enumerate(pieces(said.answer, whole=delay <= 0)):
+                if place:
+                    await asyncio.sleep(delay)
+                yield TextDelta(piece)
+            for file in said.files:
+                yield file
+            yield Done(usage={"words": len(said.answer.split())})
+        except CallFailed as failed:
+            yield failed.error
 
-    def _running(self, chat: ChatRef, message_id: str) -> list[_Stream]:
+    @staticmethod
+    def _questions(request: TurnRequest, prompts: Sequence[str]) -> list[_Question]:
+        loop, chat = asyncio.get_running_loop(), request.platform_chat_id
         return [
-            stream
-            for stream in self._streams
-            if stream.message_id == message_id
-            and stream.chat.platform_chat_id == chat.platform_chat_id
+            _Question(
+                chat,
+                ConfirmationAsked(request.message_id + (_SECOND if place else ""), prompt),
+                loop.create_future(),
+            )
+            for place, prompt in enumerate(prompts)
         ]
 
     async def _remember(self, request: TurnRequest, verdicts: Sequence[bool]) -> Remembered:
@@ -339,7 +237,7 @@ def command_of(text: str) -> str:
     return " ".join(text.split()).rstrip("?!. ").casefold()
 
 
-def _pieces(text: str, *, whole: bool) -> Iterator[str]:
+def pieces(text: str, *, whole: bool) -> Iterator[str]:
     """Cut a text into words with the space behind them; joined they are the text again."""
     if whole:
         if text:
@@ -347,7 +245,3 @@ def _pieces(text: str, *, whole: bool) -> Iterator[str]:
         return
     for word in _WORDS.finditer(text):
         yield word.group()
-
-
-def _closed() -> PlatformError:
-    return PlatformError(CLOSED, "The client of this agent was closed.", retryable=True)

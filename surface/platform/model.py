@@ -15,8 +15,8 @@ import openai
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import SecretStr
 
-from .chat_memory import Remembered
 from .interface import Done, Health, PlatformError, TextDelta, TurnEvent
+from .memory_documents import Remembered
 
 LONGEST: Final = 1_000_000
 """Characters of one answer."""

@@ -17,34 +17,29 @@ from typing import Final
 
 from store.store import Store
 
-from .chat_memory import ChatMemory, Remembered, utc_now
+from .chat_memory import utc_now
+from .embedded import Embedded
 from .interface import (
     CallFailed,
     Capabilities,
     ChatRef,
     ConfirmationGone,
-    ContextDescription,
     Done,
     Health,
     PlatformError,
-    SavedContext,
     TextDelta,
     TurnEvent,
     TurnRequest,
 )
+from .memory_documents import Remembered
 from .model import Model, ModelOptions
-from .streams import Streams
 
 
-class OpenAIClient:
-    """`PlatformClient` of one model.
+class OpenAIClient(Embedded):
+    """`PlatformClient` of one model; see `Embedded` for what is not said here.
 
     Args:
-        store: where the memory is kept; stays open when the client is closed.
-        installation_id: the only installation it answers.
-        agent_id: the only agent it answers for.
         options: where the model is and what it is told.
-        now: the clock, for the dates of saves.
     """
 
     capabilities: Final = Capabilities(dedupes=False, confirmations=False, saves=True, files=False)
@@ -58,18 +53,10 @@ class OpenAIClient:
         options: ModelOptions,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._memory = ChatMemory(
+        super().__init__(
             store, "openai", installation_id=installation_id, agent_id=agent_id, now=now
         )
-        self._streams = Streams(installation_id, agent_id)
         self._model = Model(options)
-
-    async def turn(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
-        """Ask the model; see `PlatformClient`."""
-        self._streams.own(request.chat)
-        async with aclosing(self._streams.run(request, self._answer(request))) as events:
-            async for event in events:
-                yield event
 
     async def answer_confirmation(
         self, chat: ChatRef, confirmation_id: str, accepted: bool, *, request_id: str
@@ -78,43 +65,6 @@ class OpenAIClient:
         said = "a model asks no questions"
         raise ConfirmationGone(PlatformError("confirmation_gone", said, retryable=False))
 
-    async def cancel(self, chat: ChatRef, message_id: str, *, request_id: str) -> None:
-        """End the stream of a message, and with it the model's work."""
-        self._streams.cancel(self._streams.own(chat), message_id)
-
-    async def disconnect_chat(self, chat: ChatRef, *, request_id: str) -> None:
-        """Do nothing: between turns nothing is alive here."""
-        self._streams.own(chat)
-
-    async def describe_context(self, chat: ChatRef) -> ContextDescription:
-        """Tell what is remembered of a chat."""
-        conversation = await self._memory.conversation(self._streams.own(chat))
-        saves = tuple(await self._memory.saves(chat.user_id))
-        if conversation is None:
-            return ContextDescription(turns=0, summary="", saves=saves)
-        return ContextDescription(
-            turns=len(conversation.messages),
-            summary=conversation.summary,
-            saves=saves,
-            loaded_from=conversation.loaded_from,
-        )
-
-    async def save_context(self, chat: ChatRef, name: str, *, request_id: str) -> SavedContext:
-        """Keep the memory of a chat under a name."""
-        return await self._memory.save(self._streams.own(chat), name, request_id=request_id)
-
-    async def list_contexts(self, user_id: str) -> list[SavedContext]:
-        """List the saves of a user, newest first."""
-        return await self._memory.saves(user_id)
-
-    async def load_context(self, into: ChatRef, save_id: str, *, request_id: str) -> SavedContext:
-        """Begin a chat with a save; see `PlatformClient` for what is raised."""
-        return await self._memory.load(self._streams.own(into), save_id, request_id=request_id)
-
-    async def forget_user(self, user_id: str, *, request_id: str) -> None:
-        """Delete the chats and saves of a user."""
-        await self._memory.forget(user_id)
-
     async def health(self) -> Health:
         """Tell whether the API answers and knows the model."""
         if self._streams.closed:
@@ -122,8 +72,8 @@ class OpenAIClient:
         return await self._model.health()
 
     async def aclose(self) -> None:
-        """End the running streams. The store stays open: it is not ours."""
-        self._streams.close()
+        """End the running streams, and let go of the API."""
+        await super().aclose()
         await self._model.aclose()
 
     async def _answer(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from config import OpenAIAgent
 from store.memory import MemoryStore
-from surface.platform.chat_memory import Remembered
 from surface.platform.interface import (
     CLOSED,
     Attachment,
@@ -22,6 +21,7 @@ from surface.platform.interface import (
     TextDelta,
     TurnRequest,
 )
+from surface.platform.memory_documents import Remembered
 from surface.platform.model import prompt, trimmed
 from surface.platform.openai import OpenAIClient
 from tests.rig.model_server import ModelServer

@@ -10,12 +10,10 @@ was sent already is passed over, without its silence and without its work.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from surface.platform.chat_memory import Remembered
 from surface.platform.echo import (
     ASKED,
     CONFIRM,
@@ -23,6 +21,7 @@ from surface.platform.echo import (
     FAILED,
     EchoOptions,
     command_of,
+    pieces,
     said_back,
     verdict_on,
 )
@@ -34,9 +33,8 @@ from surface.platform.interface import (
     TextDelta,
     TurnEvent,
 )
+from surface.platform.memory_documents import Remembered
 from surface.platform.wire import Message
-
-_WORDS: Final = re.compile(r"\S+\s*|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +128,7 @@ class EchoBrain:
 
 def spoken(text: str, every: float) -> list[Beat]:
     """Cut a text into words, `every` seconds apart; in one piece if that is 0."""
-    if every <= 0:
-        return [Beat(TextDelta(text))] if text else []
-    words = [word.group() for word in _WORDS.finditer(text)]
+    words = pieces(text, whole=every <= 0)
     return [Beat(TextDelta(word), every if place else 0) for place, word in enumerate(words)]
 
 

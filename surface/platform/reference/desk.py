@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from store.store import Store
-from surface.platform.chat_memory import ChatMemory, Remembered, utc_now
+from surface.platform.chat_memory import ChatMemory, utc_now
 from surface.platform.interface import (
     CANCELLED,
     CallFailed,
@@ -27,6 +27,7 @@ from surface.platform.interface import (
     TextDelta,
     TurnEvent,
 )
+from surface.platform.memory_documents import Remembered
 from surface.platform.wire import Message, after
 
 from .brain import Brain, Task
@@ -104,17 +105,7 @@ class Desk:
 
     async def describe(self, chat: ChatRef) -> ContextDescription:
         """Tell what is remembered of a chat."""
-        memory = self._memory(chat)
-        conversation = await memory.conversation(chat)
-        saves = tuple(await memory.saves(chat.user_id))
-        if conversation is None:
-            return ContextDescription(turns=0, summary="", saves=saves)
-        return ContextDescription(
-            turns=len(conversation.messages),
-            summary=conversation.summary,
-            saves=saves,
-            loaded_from=conversation.loaded_from,
-        )
+        return await self._memory(chat).describe(chat)
 
     async def save(self, chat: ChatRef, name: str, request_id: str) -> SavedContext:
         """Keep the memory of a chat under a name."""
