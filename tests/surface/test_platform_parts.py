@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 
 import httpx
@@ -15,7 +16,7 @@ from surface.platform import breaker as breakers
 from surface.platform.breaker import Breaker
 from surface.platform.directory import AdapterMissing, Directory
 from surface.platform.interface import Done, FileOut, Status, TextDelta
-from surface.platform.lines import IDLE, Lines
+from surface.platform.lines import Lines
 from surface.platform.wire import after, event_from, frame, joined, length
 
 some_events = st.lists(
@@ -73,17 +74,30 @@ def test_the_breaker_opens_after_some_failures_and_waits_longer_each_time():
 
 
 async def test_a_line_is_kept_while_its_chat_lives_and_dropped_when_idle():
-    clock = Clock()
-    lines = Lines("http://127.0.0.1:9", {}, httpx.Timeout(1), clock)
-    async with lines.line("1") as first, lines.line("1") as same:
-        assert first is same
-    async with lines.line("2"):
-        clock.now += IDLE + 1
-        async with lines.line("3"):
-            assert len(lines) == 2, "the idle one is gone, the used one is not"
-    assert first.is_closed
+    gone = asyncio.Event()
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 Done\r\n\r\n")
+        await reader.read()
+        gone.set()
+        writer.close()
+
+    server = await asyncio.start_server(served, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    lines = Lines(url, {}, httpx.Timeout(30), idle=0.05)
+    async with lines.line("2") as used:
+        async with lines.line("1") as first, lines.line("1") as same:
+            assert first is same
+            await first.get("/")
+        await gone.wait()
+        assert first.is_closed
+        assert not used.is_closed
+        assert len(lines) == 1
     await lines.aclose()
+    assert used.is_closed
     assert len(lines) == 0
+    server.close()
 
 
 async def test_a_dropped_line_outlives_what_runs_on_it():
