@@ -44,6 +44,10 @@ class Result:
     """Who is in the room that was joined, besides the bot and its inviter."""
     predecessor: str | None = None
     """The room whose place that one takes: both say so."""
+    space: bool = False
+    """The room that was joined is a Space."""
+    owner: str | None = None
+    """Whose Space that is by the bot's marker."""
     display_name: str | None = None
     """What the person calls themselves, when that was asked on the way."""
     refused: str | None = None
@@ -68,6 +72,8 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 encrypted=result.encrypted,
                 display_name=result.display_name,
                 predecessor=result.predecessor,
+                space=result.space,
+                space_owner=result.owner,
             )
         case FollowUpgrade(room_id=old, successor=new) if result.predecessor == old:
             carry_over(case, old, new, encrypted=result.encrypted, joined=result.others)

@@ -262,9 +262,12 @@ class Deeds:
 
     async def _join(self, room_id: str, inviter: str) -> Result:
         await self._rooms.join(room_id)
+        space = await self._rooms.is_space(room_id)
         return Result(
             encrypted=await self._rooms.is_encrypted(room_id),
             predecessor=await self._rooms.predecessor(room_id),
+            space=space,
+            owner=await self._rooms.owner(room_id) if space else None,
             others=await self._rooms.others(room_id, inviter),
             display_name=await self._rooms.display_name(inviter),
         )

@@ -16,7 +16,7 @@ from surface import texts
 from surface.case import Case
 from surface.inputs import Invite
 from surface.render import link
-from surface.upgrades import carry_over
+from surface.upgrades import carry_over, owner_of_space
 
 NAME_LIMIT = 100
 """Characters of a person's own name that go into the name of their Space."""
@@ -38,17 +38,20 @@ def joined(
     encrypted: bool,
     display_name: str | None,
     predecessor: str | None = None,
+    space: bool = False,
+    space_owner: str | None = None,
 ) -> None:
     """The bot is in a room it was invited to."""
-    if predecessor:
-        joined_by = {effect.inviter, *others}
-        new = effect.room_id
-        if carry_over(case, predecessor, new, encrypted=encrypted, joined=joined_by):
-            return
-    room = case.room(effect.room_id)
+    there, new = {effect.inviter, *others}, effect.room_id
+    if predecessor and carry_over(case, predecessor, new, encrypted=encrypted, joined=there):
+        return
+    if space:
+        _in_a_space(case, effect, space_owner, away=space_owner not in there)
+        return
+    room = case.room(new)
     if room.state == "lost":
         if room.record.room_type == "chat" and room.record.chat_id is not None:
-            found_again(case, room, joined={effect.inviter, *others}, encrypted=encrypted)
+            found_again(case, room, joined=there, encrypted=encrypted)
             return
         room.take("observed_again")
     if encrypted and not room.record.encrypted:
@@ -98,6 +101,28 @@ def found_again(case: Case, room: RoomMachine, *, joined: Collection[str], encry
         room.take("observed_archived")
     elif space_id != was_in:
         room.take("observed_unlinked")
+
+
+def _in_a_space(case: Case, effect: JoinRoom, owner: str | None, *, away: bool) -> None:
+    """Nobody talks in a Space, so the bot stays only in one that is a person's own."""
+    if owner_of_space(case, effect.room_id) is not None:
+        return
+    user = case.user(owner) if owner is not None else None
+    if user is None or user.state != "departed" or user.record.space_id is not None:
+        case.want(LeaveRoom(effect.room_id))
+        for home in case.user(effect.inviter).record.home_rooms[:1]:
+            case.say(home, "space-declined")
+        return
+    user.take(
+        "observed_space",
+        room_id=effect.room_id,
+        away=away,
+        selected_agent_id=user.record.selected_agent_id,
+        agent_valid=case.agent(user.record.selected_agent_id) is not None,
+    )
+    for chat in case.rooms_of(user.record.user_id):
+        if not chat.record.foreign and chat.knows("observed_space_moved"):
+            chat.take("observed_space_moved", space_id=effect.room_id)
 
 
 def ask_to_stay(case: Case, room_id: str) -> None:

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from config import Limits
 from machines import RoomMachine, UserMachine
-from machines.effects import FetchFile, FileIn, FollowUpgrade, OfferAgents
+from machines.effects import FetchFile, FileIn, FollowUpgrade, LeaveRoom, OfferAgents
 from machines.room import Room
 from machines.tray import MOST_STAGED
 from store.documents import room_key
@@ -319,7 +319,9 @@ def _membership(case: Case, change: Membership) -> None:
             valid = case.agent(user.record.selected_agent_id) is not None
             user.take("returned", **onboarding.intent(case, user.record.user_id), agent_valid=valid)
     elif room.record.matrix_user_id == change.user_id:
-        if gone and room.knows("observed_archived"):
+        if gone and room.state == "home":
+            deserted(case, change.room_id)
+        elif gone and room.knows("observed_archived"):
             room.take("observed_archived")
         elif change.membership == "join" and room.state == "unbound":
             if room.record.agent_id is None:
@@ -342,6 +344,12 @@ def _renamed(case: Case, room_id: str, name: str) -> None:
             owner.take("observed_space_renamed", name=name)
     elif room.knows("observed_renamed") and room.record.display_name != name:
         room.take("observed_renamed", name=name)
+
+
+def deserted(case: Case, room_id: str) -> None:
+    """The owner has left a home room: nobody is there whom the bot would hear."""
+    removed(case, room_id)
+    case.want(LeaveRoom(room_id))
 
 
 def removed(case: Case, room_id: str) -> None:

@@ -23,12 +23,15 @@ def agent(said: Said) -> None:
 
 
 def find(case: Case, words: str) -> Agent | None:
-    """The agent behind an id or a number of the list."""
+    """The agent behind an id, or else behind a number of the list: an id may be a number too."""
     agents = case.world.agents.agents
+    named = case.agent(words.strip("`").casefold())
+    if named is not None:
+        return named
     if words.isascii() and words.isdecimal() and len(words) < 5:
         number = int(words)
         return agents[number - 1] if 1 <= number <= len(agents) else None
-    return case.agent(words.strip("`").casefold())
+    return None
 
 
 def choose(case: Case, user: UserMachine, room: RoomMachine, chosen: Agent, event_id: str) -> None:

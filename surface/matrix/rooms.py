@@ -230,6 +230,17 @@ class Rooms:
         tombstone = await self.state(old, "m.room.tombstone") or {}
         return old if tombstone.get("replacement_room") == room_id else None
 
+    async def is_space(self, room_id: str) -> bool:
+        """Whether the room is a Space."""
+        create = await self.state(room_id, "m.room.create") or {}
+        return create.get("type") == "m.space"
+
+    async def owner(self, room_id: str) -> str | None:
+        """Whose room it is by the bot's own marker."""
+        marker, author = await self._marker(room_id)
+        owner = marker.get("owner")
+        return owner if author == self._user_id and isinstance(owner, str) else None
+
     async def is_encrypted(self, room_id: str) -> bool:
         """Whether the homeserver has encryption set for the room."""
         return await self.state(room_id, "m.room.encryption") is not None

@@ -19,7 +19,7 @@ from surface import onboarding
 from surface.case import Case
 from surface.ledger import Ledger
 from surface.mirrors.due import encode
-from surface.reception import removed
+from surface.reception import deserted, removed
 from surface.reconcile.steps import (
     AdoptPerson,
     AdoptRoom,
@@ -124,7 +124,10 @@ def _carry_over(case: Case, step: CarryOver) -> None:
         return  # It is a Space.
     if step.name is not None and step.name != room.record.display_name:
         room.take("observed_renamed", name=step.name)
-    if step.members.get(owner) in ("leave", "ban") and room.knows("observed_archived"):
+    away = step.members.get(owner) in ("leave", "ban")
+    if away and room.state == "home":
+        deserted(case, step.new)
+    elif away and room.knows("observed_archived"):
         room.take("observed_archived")
     elif owner not in step.members and room.state in ("unbound", "bound", "cleared"):
         case.want(InviteUser(step.new, owner))

@@ -30,9 +30,7 @@ from surface.reconcile.steps import (
     Want,
     Write,
 )
-from surface.reconcile.view import Documents, View, live
-
-AWAY = ("leave", "ban")
+from surface.reconcile.view import AWAY, Documents, View, live
 
 
 def plan(documents: Documents, agents: Registry, seen: Picture | None = None) -> list[Step]:
@@ -244,7 +242,7 @@ def _adoption(
         or (profile.space_name if profile else None),
         "display_name": profile.display_name if profile else None,
         "locale": profile.locale if profile else None,
-        "home_rooms": [h for h in homes if view.seen is not None and h in view.seen.rooms],
+        "home_rooms": [h for h in homes if not view.is_deserted(h, user_id)],
     }
     pending = current is not None and (current.room_id, user_id) in view.inviting
     invite = current is not None and member is None and not pending

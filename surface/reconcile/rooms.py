@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from machines.effects import FollowUpgrade, InviteUser, UnlinkChild
+from machines.effects import FollowUpgrade, InviteUser, LeaveRoom, UnlinkChild
 from store.store import Stored
 from surface.mirrors.content import Binding, Unreadable, binding_of, says
 from surface.mirrors.due import due_binding
@@ -21,11 +21,11 @@ from surface.reconcile.steps import (
     Want,
     Write,
 )
-from surface.reconcile.view import View, live
+from surface.reconcile.view import AWAY, View, live
 
-AWAY = ("leave", "ban")
 TALKING = ("unbound", "bound", "cleared")
 """The states of a chat room that is in its Space."""
+DESERTED = "home room without its owner"
 
 
 def judge_room(view: View, room_id: str) -> Iterator[Step]:
@@ -51,6 +51,11 @@ def judge_room(view: View, room_id: str) -> Iterator[Step]:
     elif stored.body["state"] == "lost":
         if seen.successor is None:
             yield from _found_again(view, stored, seen)
+    elif stored.body["state"] == "home" and view.is_deserted(
+        room_id, stored.body["matrix_user_id"]
+    ):
+        yield Gone(room_id)
+        yield Want(LeaveRoom(room_id), DESERTED)
     elif live(stored.body["state"]) and view.after(room_id):
         yield from _upgraded(view, seen)
     else:
@@ -101,6 +106,9 @@ def _new(view: View, stored: Stored | None, seen: Seen, binding: Binding | None)
     if binding is not None:
         if any(view.binding(heir) for heir in view.after(seen.room_id)):
             return  # Its successor has the binding already.
+        if binding.state == "home" and view.is_deserted(seen.room_id, binding.matrix_user_id):
+            yield Want(LeaveRoom(seen.room_id), DESERTED)
+            return
         yield _adopt(view, seen, binding, stale=False)
         if seen.successor is not None:
             yield from _upgraded(view, seen)
@@ -127,6 +135,8 @@ def _found_again(view: View, stored: Stored, seen: Seen) -> Iterator[Step]:
         return
     fields = {name: body[name] for name in _SAME}
     state = "home" if body["room_type"] == "home" else "bound"
+    if state == "home" and view.is_deserted(seen.room_id, body["matrix_user_id"]):
+        return
     whole = {**fields, "rev": stored.rev, "state": state}
     yield _adopt(view, seen, Binding(**whole), stale=False)
 

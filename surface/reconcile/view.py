@@ -23,6 +23,8 @@ from store.store import Stored
 from surface.mirrors.content import Binding, Profile, Unreadable, read_binding, read_profile
 from surface.reconcile.observe import Picture, Seen
 
+AWAY = ("leave", "ban")
+
 
 @dataclass(frozen=True)
 class Documents:
@@ -255,6 +257,13 @@ class View:
     def homes_of(self, user_id: str) -> list[str]:
         """The home rooms of this person that are found."""
         return [room_id for room_id, home in self._rooms.get(user_id, ()) if home]
+
+    def is_deserted(self, room_id: str, owner: str | None) -> bool:
+        """Whether a home room is not there at all, or its owner has left it for no successor."""
+        seen = self.seen.rooms.get(room_id) if self.seen else None
+        if seen is None:
+            return True
+        return seen.members.get(owner or "") in AWAY and not self.after(room_id)
 
     def belongs(self, room_id: str, user_id: str) -> bool:
         """Whether a room is this person's by document, mirror or marker."""

@@ -259,6 +259,7 @@ forget-question =
 forget-owner-only = Only the owner of this room can say that.
 forgotten = Forgotten. I leave your rooms now; invite me again whenever you like.
 bind-question = Shall I answer in this room? I did not make it, so I ask you who invited me. `!yes` or `!no`.
+space-declined = You have invited me into a Space. Nobody talks in a Space, so I have left it again. Invite me into one of its rooms instead.
 bind-done = I answer here from now on, as your chat { $chat }, with **{ $agent }**. With more than one person in the room I answer only when I am mentioned or replied to.
 bind-needs-space = Please invite me to a direct chat first: I need to give you a Space before I can answer here.
 company-came = Now that somebody else is here, I answer only when I am mentioned or replied to.

@@ -313,7 +313,12 @@ class Model:
         members = {key for kind, key in room.state if kind == "m.room.member"}
         joined = {user for user in members if room.membership(user) == "join"}
         others = tuple(sorted(joined - {BOT, inviter}))
-        return Result(others=others, predecessor=self._predecessor(room_id))
+        return Result(
+            others=others,
+            predecessor=self._predecessor(room_id),
+            space=room.content("m.room.create").get("type") == "m.space",
+            owner=room.content(MARKER).get("owner"),
+        )
 
     async def _create(self, wanted: CreateRoom) -> Result:
         user = await self.store.get("users", f"matrix_user:{wanted.owner}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.reconcile.model import BOT, NO_DEFAULT, ONE, Model
 
 ALICE = "@alice:hs"
@@ -170,3 +172,43 @@ async def test_an_upgraded_chat_whose_successor_is_closed_is_still_mended() -> N
     await model.reconciled()
     await model.comes_to_rest()
     assert model.homeserver.rooms[new].content("m.space.child", "!r3")["via"] == ["hs"]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["database kept", "database lost"])
+@pytest.mark.parametrize("heard", [False, True], ids=["unheard", "heard"])
+async def test_a_home_room_that_its_owner_has_left_is_left(heard: bool, lost: bool) -> None:
+    model = await onboarded()
+    model.goes("!r1", ALICE, "leave", heard=heard)
+    if lost:
+        await model.lose_database()
+    await model.hear_all()
+    await model.reconciled()
+    await model.comes_to_rest()
+    assert model.homeserver.rooms["!r1"].membership(BOT) == "leave"
+    stored = await model.store.get("users", f"matrix_user:{ALICE}")
+    assert stored is not None
+    assert stored.body["home_rooms"] == []
+
+
+async def test_a_space_of_somebodys_own_is_no_home_room() -> None:
+    model = await onboarded()
+    space = model.homeserver.create(ALICE, type="m.space")
+    model.invites_bot(space, ALICE)
+    await model.settle_down()
+    assert model.homeserver.rooms[space].membership(BOT) == "leave"
+    stored = await model.store.get("users", f"matrix_user:{ALICE}")
+    assert stored is not None
+    assert (stored.body["home_rooms"], stored.body["space_id"]) == (["!r1"], "!r2")
+    await model.comes_to_rest()
+
+
+async def test_invited_back_into_the_space_it_made() -> None:
+    model = await onboarded()
+    model.removes_bot("!r2", heard=True)
+    await model.settle_down()
+    assert await space_of(model) is None
+    model.invites_bot("!r2", ALICE)
+    await model.settle_down()
+    assert await space_of(model) == "!r2"
+    await model.comes_to_rest()
+    assert model.homeserver.rooms["!r2"].content("m.space.child", "!r3").get("via")

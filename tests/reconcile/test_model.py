@@ -126,6 +126,12 @@ class Life(RuleBasedStateMachine):
         if room_id is not None:
             self.model.invites_bot(room_id, user)
 
+    @rule(user=users)
+    def invite_the_bot_into_a_space(self, user: str) -> None:
+        if len(self.model.homeserver.rooms) < 40:
+            space = self.model.homeserver.create(user, type="m.space")
+            self.model.invites_bot(space, user)
+
     @rule(user=users, number=picks, heard=heard)
     def unlink(self, user: str, number: int, heard: bool) -> None:
         links = [

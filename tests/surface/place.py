@@ -228,6 +228,14 @@ def asking(there: Place, purpose: Any) -> None:
     there.memory.dialogs[ROOM] = (dialog, state)
 
 
+def restarted(there: Place) -> Place:
+    """The same store in another process: what only memory knew is gone."""
+    world = World(AGENTS, there.ledger.world.locale, "next boot", "installation")
+    memory = Memory(machines=_MACHINES)
+    ledger = Ledger(there.ledger.store, memory, world, Failpoints(None), SystemClock())
+    return Place(ledger, count=there.count)
+
+
 async def stored(there: Place) -> Iterable[Row]:
     """What lies in the outbox, as the next process would read it."""
     return [decode_row(k, s.body) for k, s in await there.ledger.store.scan("outbox")]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from config.agents import EchoAgent, Registry
 from machines.effects import LoadContext
+from store.documents import room_key
 from surface.inputs import Message
 from tests.surface.place import BOB, ROOM, Place, Said, asking, place
 
@@ -51,3 +55,23 @@ async def test_a_picture_closes_the_list() -> None:
     await there.receive(Message("$picture", ROOM, "@alice:hs", "cat.png", "m.image"))
     said = await there.say("1")
     assert said.turns and not loads(said)
+
+
+async def test_an_agents_id_that_is_a_number_comes_before_its_place_in_the_list() -> None:
+    there = await place("bound")
+    named = tuple(EchoAgent(id=name, name=name.title(), adapter="echo") for name in ("2", "echo"))
+    there.ledger.world = replace(there.ledger.world, agents=Registry(agents=named))
+    await there.say("!agent 2")
+    assert await agent(there) == "2"
+    await there.say("!agent 3")
+    assert await agent(there) == "2", "there are only two"
+    await there.say("!agent 1")
+    assert await agent(there) == "2", "the first of the list, for nobody is called so"
+    await there.say("!agent echo")
+    assert await agent(there) == "echo"
+
+
+async def agent(there: Place) -> str:
+    stored = await there.ledger.store.get("rooms", room_key(ROOM))
+    assert stored is not None
+    return str(stored.body["agent_id"])
