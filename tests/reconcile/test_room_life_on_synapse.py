@@ -34,6 +34,13 @@ async def becomes(bot: Bot, alice: Person, talk_in: str, done: Callable[[], bool
     raise AssertionError("it never heard of it")
 
 
+async def departed(bot: Bot, alice: Person) -> None:
+    """The bot has heard of it; nothing may be said meanwhile, that would bring the person back."""
+    async with asyncio.timeout(TIMEOUT):
+        while bot.user(alice.user_id)["state"] != "departed":
+            await asyncio.sleep(POLL)  # SQLite tells no other process of a change.
+
+
 both = pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
 
 
@@ -95,11 +102,7 @@ async def test_whoever_declines_the_space_is_departed(make_bot: Make, person: Ma
     space = bot.user(alice.user_id)["space_id"]
     await alice.until(lambda: any(i.room_id == space for i in alice.invites()), what="the invite")
     await alice.leave(space)
-    async with asyncio.timeout(TIMEOUT):
-        while bot.user(alice.user_id)["state"] != "departed":
-            await asyncio.sleep(
-                POLL
-            )  # Another room's events: nothing said at home comes after them.
+    await departed(bot, alice)
     # The next word in the home room invites to the same Space again.
     await ask(alice, home, "hello?", "")
     await alice.until(lambda: any(i.room_id == space for i in alice.invites()), what="the invite")
@@ -128,3 +131,52 @@ async def test_an_upgraded_room_keeps_its_binding(down: bool, make_bot: Make, pe
     assert [after[k] for k in same] == [before[k] for k in same]
     assert bot.room(team)["state"] == "lost"
     await ask(alice, new, "hello", "hello")
+
+
+@both
+async def test_a_home_room_is_left_when_its_owner_leaves(
+    down: bool, make_bot: Make, person: Make
+) -> None:
+    bot, alice, bob = await make_bot(), await person("alice"), await person("bob")
+    home, one = await onboarded(bot, alice)
+    await alice.invite(home, bob.user_id)
+    await bob.join(home)
+    async with meanwhile(bot, down):
+        await alice.leave(home)
+    await bob.until_member(home, bot.user_id, "leave")
+    await becomes(bot, alice, one, lambda: bot.room(home)["state"] == "lost")
+    assert bot.user(alice.user_id)["home_rooms"] == []
+
+
+async def test_invited_into_a_space_the_bot_goes_again_and_says_why(
+    make_bot: Make, person: Make
+) -> None:
+    bot, alice = await make_bot(), await person("alice")
+    home, one = await onboarded(bot, alice)
+    before = bot.user(alice.user_id)
+    space = await alice.create_room(
+        name="Mine", preset="private_chat", creation_content={"type": "m.space"}
+    )
+    await alice.invite(space, bot.user_id)
+    await alice.message(home, "Nobody talks in a Space", sender=bot.user_id)
+    await alice.until_member(space, bot.user_id, "leave")
+    same = ("space_id", "home_rooms", "state")
+    assert [bot.user(alice.user_id)[k] for k in same] == [before[k] for k in same]
+    assert f"matrix_room:{space}" not in bot.documents("rooms")
+    await ask(alice, one, "hello", "hello")
+
+
+async def test_invited_back_into_the_space_it_made(make_bot: Make, person: Make) -> None:
+    bot, alice = await make_bot(), await person("alice")
+    _, one = await onboarded(bot, alice)
+    space = bot.user(alice.user_id)["space_id"]
+    await leaves(bot, space)
+    await departed(bot, alice)
+    assert bot.user(alice.user_id)["space_id"] is None
+    await alice.set_state(space, "m.space.child", {}, one)
+    await alice.invite(space, bot.user_id)
+    await alice.until_member(space, bot.user_id)
+    await alice.until(lambda: alice.children(space) == [one], what="the link")
+    user = bot.user(alice.user_id)
+    assert (user["space_id"], user["state"]) == (space, "ready")
+    assert len([room for room in await bot.made() if room.kind == "space"]) == 1
