@@ -148,6 +148,16 @@ class SetParent:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteMirrors:
+    """Before anything else is said in the room, what is known is kept in the account data too.
+
+    For what is told and stands nowhere else in Matrix: a lost disk must not make it untrue.
+    """
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RenameRoom:
     """Set `m.room.name`."""
 
@@ -400,6 +410,7 @@ Effect: TypeAlias = (
     | LinkChild
     | UnlinkChild
     | SetParent
+    | WriteMirrors
     | RenameRoom
     | SetTopic
     | Notice

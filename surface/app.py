@@ -291,6 +291,7 @@ async def _built(
         directory = Directory(agents, store, world.installation_id)
         workspace, media = Workspace(settings.workspace_dir), Media(api, points)
         inbox = Inbox(workspace, media, settings.files, points)
+        mirrors = MirrorWriter(ledger, account)
         deeds = Deeds(
             rooms,
             media,
@@ -303,6 +304,7 @@ async def _built(
             encryption=settings.encryption,
             installation_id=world.installation_id,
             chat_idle=lambda chat: turns.chat_idle(chat),  # noqa: PLW0108 — made below
+            write_mirrors=mirrors.write_all,
         )
         outbox = Outbox(ledger, deeds.perform)
         runner = Runner(ledger, outbox, directory, rooms, inbox, settings.answers, points)
@@ -321,7 +323,6 @@ async def _built(
         actors.on_settled, actors.joined, actors.asked = settled, outbox.joined, outbox.asked
         sync = SyncLoop(api, crypto, ingest.keep, None)
         sync.on_keys = actors.keys_came
-        mirrors = MirrorWriter(ledger, account)
         timers = (
             dialog_timers(ledger, settings.dialog_timeout),
             tray_timers(ledger, settings.files.tray_timeout),

@@ -47,6 +47,7 @@ from machines.effects import (
     StopTurn,
     Text,
     UnlinkChild,
+    WriteMirrors,
 )
 from store.documents import room_key, user_key
 from store.store import Store
@@ -94,13 +95,14 @@ class Deeds:
         encryption: bool,
         installation_id: str,
         chat_idle: Callable[[str], Awaitable[None]],
+        write_mirrors: Callable[[], Awaitable[None]],
     ) -> None:
         self._rooms, self._media = rooms, media
         self._inbox, self._outgoing = inbox, outgoing
         self._store, self.agents = store, agents
         self._directory, self._failpoints = directory, failpoints
         self._encryption, self._installation_id = encryption, installation_id
-        self._chat_idle = chat_idle
+        self._chat_idle, self._write_mirrors = chat_idle, write_mirrors
         self._placed: dict[str, str] = {}
         """By turn, placeholders of whose sending the turn's end may not have heard."""
         self._asked: dict[str, str] = {}
@@ -136,6 +138,8 @@ class Deeds:
                 await self._rooms.set_child(space_id, room_id, None)
             case SetParent(room_id, space_id, linked):
                 await self._rooms.set_parent(room_id, space_id, linked=linked)
+            case WriteMirrors():
+                await self._write_mirrors()
             case RenameRoom(room_id, name):
                 await self._rooms.put_state(room_id, "m.room.name", "", {"name": name})
             case SetTopic(room_id, agent_id):

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from config import Access
 from machines import RoomMachine, UserMachine
-from machines.effects import CreateRoom, Fresh, JoinRoom, LeaveRoom, Text
+from machines.effects import CreateRoom, Fresh, JoinRoom, LeaveRoom, Text, WriteMirrors
 from store.documents import room_key
 from surface import texts
 from surface.case import Case
@@ -151,6 +151,8 @@ def stay(case: Case, room: RoomMachine) -> None:
         agent_id=agent_id,
     )
     agent = case.agent(agent_id)
+    # The rooms that the bot makes carry their label; of this one only the mirrors will tell it.
+    case.want(WriteMirrors(room.record.room_id))
     if agent is not None:
         case.say(room.record.room_id, "bind-done", chat=chat_id, agent=agent.name)
 

@@ -47,6 +47,7 @@ from machines.effects import (
     SetTopic,
     StopTurn,
     UnlinkChild,
+    WriteMirrors,
 )
 from store.store import Delete
 from surface.aftermath import Result, aftermath
@@ -96,6 +97,7 @@ def lane_of(row: Row) -> str:
             | RenameRoom(room_id=room)
             | SetTopic(room_id=room)
             | SetParent(room_id=room)
+            | WriteMirrors(room_id=room)
         ):
             return f"talk:{room}"
 

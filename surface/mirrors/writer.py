@@ -1,7 +1,8 @@
 """Writes mirrors into the account data: beside everything else, soon, and once for many changes.
 
-No answer waits for a mirror. What a commit makes stale is written about a second later, one request at a
-time; what is due at a stop is written then, and what a crash leaves is due again at the next start.
+No answer waits for a mirror, but for one that tells a label which stands nowhere else in Matrix
+(`write_all`). What a commit makes stale is written about a second later, one request at a time; what is due
+at a stop is written then, and what a crash leaves is due again at the next start.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class MirrorWriter:
 
     def __init__(self, ledger: Ledger, account: AccountData, *, pause: float = PAUSE) -> None:
         self._ledger, self._account, self._pause = ledger, account, pause
-        self._due = asyncio.Event()
+        self._due, self._writing = asyncio.Event(), asyncio.Lock()
         self._worker: asyncio.Task[None] | None = None
         self._written: dict[str, Content] = {}
         """By key, what this process has written last but for the revision."""
@@ -59,7 +60,7 @@ class MirrorWriter:
         await asyncio.gather(self._worker, return_exceptions=True)
         try:
             async with asyncio.timeout(LAST_MOMENT):
-                await self._write_all()
+                await self.write_all()
         except (Lost, MatrixError, TimeoutError) as error:
             log.info("mirror.put_off", why=str(error), hint="written after the next start")
 
@@ -70,7 +71,7 @@ class MirrorWriter:
             await asyncio.sleep(self._pause)
             self._due.clear()
             try:
-                await self._write_all()
+                await self.write_all()
                 failures = 0
             except (Lost, MatrixError) as error:
                 failures += 1
@@ -79,13 +80,19 @@ class MirrorWriter:
                 await asyncio.sleep(delay)
                 self._due.set()
 
-    async def _write_all(self) -> None:
-        for key, row in await self._ledger.store.scan("mirrors"):
-            await self._write(decode(row.body))
-            try:
-                await self._ledger.save([Delete("mirrors", key, row.rev)], point="mirror")
-            except Conflict:
-                self._due.set()  # Stale again meanwhile.
+    async def write_all(self) -> None:
+        """Write all that are due now.
+
+        Raises:
+            MatrixError, Lost: some are not written yet.
+        """
+        async with self._writing:
+            for key, row in await self._ledger.store.scan("mirrors"):
+                await self._write(decode(row.body))
+                try:
+                    await self._ledger.save([Delete("mirrors", key, row.rev)], point="mirror")
+                except Conflict:
+                    self._due.set()  # Stale again meanwhile.
 
     async def _write(self, due: Due) -> None:
         stored = await self._ledger.store.get(due.table, due.document)

@@ -439,6 +439,45 @@ class Leave(Leaver):
         await self.guest.person.stop()
 
 
+class Stay(Leaver):
+    """The bot is asked to stay in a room that it did not make; a dropped question is put again."""
+
+    name = "stay"
+    question, done = "Shall I answer in this room?", "I answer here from now on"
+
+    async def prepare(self, lane: Lane) -> None:
+        await super().prepare(lane)
+        person = self.guest.person
+        self.other = await Person.register(lane.homeserver, "friend")
+        await self.other.start()
+        self.room = await person.create_room(
+            name="Team", preset="private_chat", invite=[self.other.user_id]
+        )
+        await self.other.join(self.room)
+        await person.invite(self.room, lane.bot.user_id)
+        await person.message(self.room, self.question, sender=lane.bot.user_id)
+        await lane.settled()
+
+    async def begin(self, lane: Lane) -> None:
+        self.said = await self.guest.person.send(self.room, "!yes")
+
+    async def end(self, lane: Lane) -> None:
+        person, me = self.guest.person, lane.bot.user_id
+        answer = await person.answer_to(self.room, self.said, sender=me)
+        if answer.body.startswith(self.question):
+            self.said = await person.send(self.room, "!yes")
+        await person.message(self.room, self.done, sender=me)
+
+    async def after(self, lane: Lane) -> None:
+        await lane.settled()
+        room = lane.bot.room(self.room)
+        assert (room["chat_id"], room["state"], room["foreign"]) == ("C2", "bound", True)
+        said = await self.guest.person.history(self.room, sender=lane.bot.user_id)
+        assert [m.body.startswith(self.done) for m in said].count(True) == 1
+        for person in (self.guest.person, self.other):
+            await person.stop()
+
+
 class Upgrade(Leaver):
     """Somebody upgrades their home room: what it was goes to its successor."""
 
@@ -507,6 +546,7 @@ INPUTS: tuple[type[Input], ...] = (
     Rename,
     Agent,
     Leave,
+    Stay,
     Upgrade,
     LostDisk,
     Stranger,

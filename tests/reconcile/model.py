@@ -24,6 +24,7 @@ from machines.effects import (
     LinkChild,
     RenameRoom,
     UnlinkChild,
+    WriteMirrors,
 )
 from store import Delete, MemoryStore
 from surface.aftermath import Result, aftermath
@@ -252,7 +253,7 @@ class Model:
     async def mirror(self) -> None:
         """Write the mirrors that are due."""
         writer = MirrorWriter(self.ledger, self.homeserver, pause=0)  # type: ignore[arg-type]
-        await writer._write_all()
+        await writer.write_all()
 
     async def settle_down(self) -> None:
         """Until nothing is left to do."""
@@ -287,6 +288,8 @@ class Model:
             case UnlinkChild(space, room) if self._in(space):
                 if rooms[space].content("m.space.child", room):
                     rooms[space].put(BOT, "m.space.child", {}, room)
+            case WriteMirrors():
+                await self.mirror()
             case RenameRoom(room_id, name) if self._in(room_id):
                 rooms[room_id].put(BOT, "m.room.name", {"name": name})
             case _:

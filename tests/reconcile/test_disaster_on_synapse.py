@@ -178,6 +178,26 @@ async def test_a_disk_that_dies_right_after_an_id_was_issued(make_bot: Make, per
     assert bot.room(chat)["platform_chat_id"] not in seen and before == 1 + 2 * 3
 
 
+async def test_a_disk_that_dies_right_after_a_label_was_told(make_bot: Make, person: Make) -> None:
+    """Of a room that the bot did not make: nothing but the mirrors tells its label."""
+    bot, alice, bob = await make_bot(), await person("alice"), await person("bob")
+    _, chat = await onboarded(bot, alice)
+    team = await alice.create_room(name="Team", preset="private_chat", invite=[bob.user_id])
+    await bob.join(team)
+    await alice.invite(team, bot.user_id)
+    await alice.message(team, "!yes or !no", sender=bot.user_id)
+    await bot.at_rest("inbox", "outbox", "mirrors")
+    await ask(alice, team, "!yes", "as your chat C2")
+    bot.kill()
+    before = bot.room(team)
+    lose_database(bot)
+    await bot.start()
+    other = await new_chat(alice, chat, "Other")
+    assert bot.room(other)["chat_id"] == "C3"
+    same = ("chat_id", "agent_id", "platform_chat_id", "matrix_user_id", "foreign", "state")
+    assert [bot.room(team)[k] for k in same] == [before[k] for k in same]
+
+
 async def test_a_lost_session_is_a_new_device(make_bot: Make, person: Make) -> None:
     bot, alice = await make_bot(), await person("alice")
     _, chat = await onboarded(bot, alice)
