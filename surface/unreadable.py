@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 PATIENCE = 15.0
 """Seconds that a key may take to come, from when its event was taken up."""
+TOGETHER = 5.0
+"""Seconds by which an event may be younger than one that is given up, and share its fate and notice."""
 
 
 class Unreadable:
@@ -42,7 +44,8 @@ class Unreadable:
         self._house, self._health = house, health
         self._waiting: dict[str, asyncio.Task[None]] = {}
         """What is parked, by the key of its input."""
-        self._overdue: set[str] = set()
+        self._since: dict[str, float] = {}
+        """Since when it is, by the loop's clock."""
         self._told: set[str] = set()
         """Rooms in which nothing could be read since their person was told."""
 
@@ -50,14 +53,15 @@ class Unreadable:
         """An input cannot be decrypted, for the first time or still."""
         if row.key not in self._waiting:
             self._health.undecryptable += 1
-            log.warning("input.undecryptable", room=row.room_id, event=row.key)
+            log.warning("input.undecryptable", room=row.room_id, input=row.key)
             task = asyncio.create_task(self._see_to(row), name=f"unreadable {row.key}")
             self._waiting[row.key] = task
+            self._since[row.key] = asyncio.get_running_loop().time()
 
     def decrypted(self, row: InboxRow) -> None:
         """An encrypted input could be read."""
         self._told.discard(row.room_id)
-        self._overdue.discard(row.key)
+        self._since.pop(row.key, None)
         if (task := self._waiting.pop(row.key, None)) is not None:
             self._health.decrypted_late += 1
             task.cancel()
@@ -74,9 +78,8 @@ class Unreadable:
             if await self._crypto.ask_for_key(row.room_id, row.content):
                 self._health.keys_asked_for += 1
         except (Lost, MatrixError) as error:
-            log.warning("input.key_not_asked_for", event=row.key, why=str(error))
+            log.warning("input.key_not_asked_for", input=row.key, why=str(error))
         await asyncio.sleep(PATIENCE)
-        self._overdue.add(row.key)
         try:
             await self._give_up(row.room_id)
         except StoreError as error:
@@ -84,13 +87,15 @@ class Unreadable:
 
     async def _give_up(self, room_id: str) -> None:
         """Settle what has waited long enough in a room, and say so."""
-        rows = [row for row in self._actors.parked_in(room_id) if row.key in self._overdue]
+        until = asyncio.get_running_loop().time() - PATIENCE + TOGETHER
+        parked = self._actors.parked_in(room_id)
+        rows = [row for row in parked if self._since.get(row.key, until) <= until]
         if not rows:
             return
         rows.sort(key=lambda row: row.order)
         self._actors.passed_over(rows)
         for row in rows:
-            self._overdue.discard(row.key)
+            self._since.pop(row.key, None)
             self._waiting.pop(row.key, None)
         told = [row for row in rows if await self._would_answer(row)]
         tell = told if room_id not in self._told else []

@@ -281,7 +281,10 @@ class Crypto:
                 signature = {f"ed25519:{olm.device_id}": olm.sign_json(value)}
                 value["signatures"] = {self._client.user_id: signature}
                 body["fallback_keys"] = {f"signed_curve25519:{name}": value}
-        # Before others can have the public halves, the private ones must be on the disk.
+        # Before others can have the public halves, the private ones must be on the disk. And a key is
+        # offered once, whatever comes of it: one that was claimed meanwhile must not be handed out again,
+        # and after the return of an older store the homeserver knows others by these names.
+        olm.mark_keys_as_published()
         olm.save_account()
         self._failpoints.hit("request.keys.before")
         await self._exchange("upload", body, KeysUploadResponse)
