@@ -346,7 +346,7 @@ def load_settings(
             both: tuple[Loc, Loc] = ((secret,), (f"{secret}_file",))
             if all(loc in source for loc in both):
                 problems.append(
-                    f"{name}: `{secret}` and `{secret}_file` are given together; keep one"
+                    f"{source[both[0]].label}: `{secret}` and `{secret}_file` are given together; keep one"
                 )
             if any(loc in source for loc in both):
                 for loc in both:

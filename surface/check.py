@@ -33,6 +33,7 @@ from surface.login import DATABASE, known_session, verify
 from surface.matrix import session as sessions
 from surface.matrix.api import CLIENT, Lost, MatrixError, TokenDead, path
 from surface.matrix.cross_signing import is_signed, published_keys
+from surface.matrix.secret_storage import NoRecoveryKey, read_recovery_key
 from surface.matrix.session import LoginLimited, SessionError
 from surface.platform.directory import AdapterMissing, Directory
 from surface.platform.interface import Health
@@ -208,6 +209,11 @@ async def _first_login(settings: Settings, way: PasswordLogin) -> Finding:
 async def _encryption(settings: Settings) -> Finding:
     """Whether the bot's device is signed, so that clients show no warning."""
     what, session = "encryption", known_session(settings)
+    if settings.recovery_key is not None:
+        try:
+            read_recovery_key(settings.recovery_key.get_secret_value())
+        except NoRecoveryKey as error:
+            return Finding("fail", what, f"`recovery_key` cannot be read: {error}", "correct it")
     if session is None:
         found = "the first start publishes the device's keys and signs them"
         return Finding("ok", what, found)

@@ -88,33 +88,35 @@ async def main(rounds: int, progress: Progress) -> dict[str, Any]:
         memory = Path("/dev/shm")
         homeserver = Homeserver(folder(str(memory) if memory.is_dir() else None))
         await stack.enter_async_context(homeserver)
-        alice = await stack.enter_async_context(await Person.register(homeserver, "alice"))
-        rooms: dict[str, tuple[str, str]] = {}
+        rooms: dict[str, tuple[Talker, str, str]] = {}
         limits = {"waiting": 1_000, "per_minute": 10_000}
         for kind in ("plain", "encrypted"):
             sealed = kind == "encrypted"
+            alice = await stack.enter_async_context(await Person.register(homeserver, "alice"))
             program = "minimal_encrypted" if sealed else "minimal_nio"
             extra = [str(folder())] if sealed else []
             user = await _started(stack, homeserver, program, *extra)
             room = await alice.dm(user, encrypted=sealed)
             await alice.until_member(room, user)
-            rooms[f"{kind}, minimal"] = (room, user)
             bot = await Bot.register(
                 homeserver, folder(), encryption=sealed, settings={"limits": limits}
             )
             stack.callback(bot.kill)
             await bot.start()
-            rooms[f"{kind}, this bot"] = ((await onboard(alice, bot)).chat, bot.user_id)
-        await alice.pause()
-        talker = Talker(homeserver.url, alice.user_id, folder())
-        await stack.enter_async_context(talker)
+            chat = (await onboard(alice, bot)).chat
+            await alice.pause()
+            talker = Talker(homeserver.url, alice.user_id, folder())
+            await stack.enter_async_context(talker)
+            rooms[f"{kind}, minimal"] = (talker, room, user)
+            rooms[f"{kind}, this bot"] = (talker, chat, bot.user_id)
         taken: dict[str, list[float]] = {name: [] for name in rooms}
         names = list(rooms)
         task = progress.add_task("round trips", total=WARM_UP + rounds)
         for number in range(WARM_UP + rounds):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
-                milliseconds = await talker.round(*rooms[name])
+                talker, *where = rooms[name]
+                milliseconds = await talker.round(*where)
                 if number >= WARM_UP:
                     taken[name].append(milliseconds)
             progress.advance(task)

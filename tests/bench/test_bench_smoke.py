@@ -27,6 +27,17 @@ async def test_the_round_trip_bench_runs() -> None:
 
 @pytest.mark.synapse
 @pytest.mark.slow
+async def test_the_bench_of_encryption_runs() -> None:
+    figures = await _figures("tests.bench.encrypted", "--rounds", "3")
+    assert figures["added"].keys() == {"plain", "encrypted"}
+    for kind in ("plain", "encrypted"):
+        for name in ("minimal", "this bot"):
+            its = figures["sequential"][f"{kind}, {name}"]
+            assert 0 < its["p50"] <= its["p95"] and its["n"] == 3
+
+
+@pytest.mark.synapse
+@pytest.mark.slow
 async def test_the_restart_bench_runs() -> None:
     figures = await _figures("tests.bench.restart", "--rooms", "5,7", "--runs", "1")
     assert [its["rooms"] for its in figures["starts"]] == [5, 7]

@@ -362,6 +362,38 @@ def test_the_order_is_variable_then_secret_file_then_yaml(folder):
     assert password({}) == "correct horse"
 
 
+KEY = "EsTc LW2K PGiF wKEA 3As5 g5c4 BXwk qeeJ ZJV8 Q9fu gUMN UE4d"
+
+
+@pytest.mark.parametrize("secret", ["recovery_key", "pickle_key"])
+def test_a_key_comes_from_the_strongest_source(folder, secret):
+    write(folder, f"\n{KEY}\n", "key")
+    path, named = write(folder, f'{GOOD}{secret}: "{KEY[::-1]}"\n'), f"SURFACE_{secret.upper()}"
+
+    def key(environ):
+        settings = load_settings(path, environ)
+        assert getattr(settings, f"{secret}_file") is None
+        assert KEY not in repr(settings)
+        return getattr(settings, secret).get_secret_value()
+
+    assert key({}) == KEY[::-1]
+    assert key({f"{named}_FILE": "key"}) == KEY
+    assert key({named: KEY[:50], f"{named}_FILE": "key"}) == KEY[:50]
+    write(folder, f"{GOOD}{secret}_file: key\n")
+    assert key({}) == KEY
+    assert key({named: KEY[:50]}) == KEY[:50]
+    write(folder, f"{GOOD}{secret}_file: key\n{secret}: '{KEY}'\n")
+    (problem,) = problems(path)
+    assert f"`{secret}` and `{secret}_file` are given together" in problem
+
+
+@pytest.mark.parametrize("text", ["0OIl" * 12, "EsTc", "''"])
+def test_what_cannot_be_a_recovery_key_is_refused_and_not_shown(folder, text):
+    (problem,) = problems(write(folder, f"{GOOD}recovery_key: {text}\n"))
+    assert "twelve groups of four" in problem
+    assert text == "''" or text not in problem
+
+
 def test_the_way_to_log_in_is_replaced_as_a_whole(folder):
     environ = {"SURFACE_ACCESS_TOKEN": "t", "SURFACE_DEVICE_ID": "D"}
     settings = load_settings(write(folder, GOOD), environ)

@@ -226,6 +226,12 @@ async def test_a_stored_session_is_asked_about(there: Installation, homeserver: 
     well, found = await _checked(there)
     assert well, found
     assert found["login"] == f"ok {session.user_id}, device {session.device_id}"
+    assert "the next start publishes the keys" in found["encryption"]
+
+    there.write(recovery_key="EsTc LW2K PGiF wKEA 3As5 g5c4 BXwk qeeJ ZJV8 Q9fu gUMN UE4e")
+    well, found = await _checked(there)
+    assert not well
+    assert "a letter in it is wrong" in found["encryption"]
 
     await sessions.log_out(session)
     well, found = await _checked(there)
@@ -259,6 +265,7 @@ async def test_beside_a_running_bot(make_bot: Any) -> None:
     assert await asyncio.to_thread(check, config, Console(file=text, width=200))
     assert f"in use by process {bot.pid}" in text.getvalue()
     assert f"login: {bot.user_id}, device " in text.getvalue()
+    assert f"encryption: device {bot.device_id} is signed" in text.getvalue()
 
 
 def _settings(there: Installation) -> Any:
