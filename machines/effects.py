@@ -269,12 +269,10 @@ class FetchFile:
 
 
 @dataclass(frozen=True, slots=True)
-class React:
-    """Put a reaction under a message. Dies with the process, like what it is a sign of."""
+class SignStaged:
+    """Put the sign under a file that it waits for its message."""
 
-    room_id: str
-    event_id: str
-    key: str
+    fetched: FetchFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,7 +417,7 @@ Effect: TypeAlias = (
     | Placeholder
     | Answer
     | FetchFile
-    | React
+    | SignStaged
     | SendFile
     | PostFile
     | DisconnectChat

@@ -22,6 +22,7 @@ from machines.effects import (
     PostFile,
     SaveContext,
     SendFile,
+    SignStaged,
     Text,
 )
 from surface import onboarding
@@ -111,12 +112,8 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 case.say(room, "load-failed-stays", event, **params, context=chat)
             else:
                 case.say(room, "load-failed" if there else "load-failed-elsewhere", event, **params)
-        case FetchFile():
-            outcome.fetched(case, effect, result.why)
-        case SendFile():
-            outcome.uploaded(case, effect, result.content, result.why)
-        case PostFile(file=file) if result.refused == outcome.ENCRYPTED_SINCE:
-            case.want(file)
+        case FetchFile() | SignStaged() | SendFile() | PostFile():
+            outcome.of_file(case, effect, result.content, result.why, refused=result.refused)
         case AnswerQuestion(room_id=room) if result.refused is not None:
             case.say(room, "answer-not-taken", reason=result.reason)
         case Notice(dialog=True) if result.event_id is not None:

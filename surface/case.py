@@ -33,7 +33,6 @@ from machines.effects import (
     Notice,
     OfferAgents,
     Param,
-    React,
     SaveContext,
     SendFile,
     SettleQuestion,
@@ -593,7 +592,7 @@ class Case:
 
 def _dies_with_us(effect: Effect) -> bool:
     """Whether an effect belongs to a dialog or a running turn of this process only."""
-    return isinstance(effect, Amend | AnswerQuestion | React) or (
+    return isinstance(effect, Amend | AnswerQuestion) or (
         isinstance(effect, Notice) and effect.dialog
     )
 

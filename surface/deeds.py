@@ -37,13 +37,13 @@ from machines.effects import (
     OfferAgents,
     Placeholder,
     PostFile,
-    React,
     RenameRoom,
     SaveContext,
     SendFile,
     SetParent,
     SettleQuestion,
     SetTopic,
+    SignStaged,
     StopTurn,
     Text,
     UnlinkChild,
@@ -56,7 +56,7 @@ from surface.aftermath import Result
 from surface.case import Row
 from surface.failpoints import Failpoints
 from surface.files.inbox import Inbox
-from surface.files.outcome import ENCRYPTED_SINCE
+from surface.files.outcome import ENCRYPTED_SINCE, STAGED
 from surface.files.outgoing import Outgoing
 from surface.matrix.api import Lost
 from surface.matrix.courier import Urgency
@@ -160,8 +160,8 @@ class Deeds:
                 return await self._answer(row, row.effect)
             case FetchFile():
                 return Result(why=await self._inbox.fetch(row.effect))
-            case React(room_id, event_id, key):
-                await self._rooms.sign(room_id, event_id, key)
+            case SignStaged(fetched):
+                await self._rooms.sign(fetched.room_id, fetched.file.event_id, STAGED)
             case SendFile(room_id):
                 done = await self._outgoing.upload(
                     row.effect, encrypted=await self.is_encrypted(room_id)

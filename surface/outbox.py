@@ -24,6 +24,7 @@ from machines.effects import (
     AnswerQuestion,
     CreateRoom,
     DisconnectChat,
+    Effect,
     EndTurns,
     FetchFile,
     FileIn,
@@ -38,13 +39,13 @@ from machines.effects import (
     OfferAgents,
     Placeholder,
     PostFile,
-    React,
     RenameRoom,
     SaveContext,
     SendFile,
     SetParent,
     SettleQuestion,
     SetTopic,
+    SignStaged,
     StopTurn,
     UnlinkChild,
     WriteMirrors,
@@ -81,7 +82,7 @@ def lane_of(row: Row) -> str:
             Notice(room_id=room)
             | Placeholder(room_id=room)
             | Amend(room_id=room)
-            | React(room_id=room)
+            | SignStaged(fetched=FetchFile(room_id=room))
             | PostFile(file=SendFile(room_id=room))
             # After everything that is still to be said, or linked, there.
             | LeaveRoom(room_id=room)
@@ -100,6 +101,12 @@ def lane_of(row: Row) -> str:
             | WriteMirrors(room_id=room)
         ):
             return f"talk:{room}"
+
+
+def _file_of(effect: Effect) -> str | None:
+    """The turn whose file an effect brings into the room."""
+    file = effect.file if isinstance(effect, PostFile) else effect
+    return file.turn_id if isinstance(file, SendFile) else None
 
 
 class Outbox:
@@ -171,6 +178,11 @@ class Outbox:
         for row in list(self._rows.values()):
             if isinstance(row.effect, FetchFile) and row.effect.file.path in wanted:
                 await self.settled(row.key)
+
+    async def shown(self, turn_id: str) -> None:
+        """Wait until no file of a turn's answer is on its way into the room."""
+        while rows := [row for row in self._rows.values() if _file_of(row.effect) == turn_id]:
+            await self.settled(rows[0].key)
 
     async def asked(self, room_id: str) -> None:
         """Wait until no question is being put into a room: then it is known which message is one."""

@@ -185,6 +185,8 @@ class Runner:
                             await self._send_files(turn, progress)
                     case ConfirmationAsked(question, prompt):
                         await self._send_files(turn, progress)
+                        # The question may be about them.
+                        await self._outbox.shown(turn.event_id)
                         await self._ledger.decide(
                             f"{turn.event_id}/question/{question}",
                             lambda case, q=question, p=prompt: _ask_person(case, turn, q, p),  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from machines.effects import FetchFile, FileIn, Notice, PostFile, React, SendFile, Text
+from machines.effects import FetchFile, FileIn, Notice, PostFile, SendFile, SignStaged, Text
 from surface.case import Case
 
 STAGED = "📎"
@@ -11,26 +11,59 @@ ENCRYPTED_SINCE = "encrypted since"
 """Why a message is not sent whose file was uploaded before its room was encrypted."""
 
 
-def fetched(case: Case, effect: FetchFile, why: Text | None) -> None:
+def of_file(
+    case: Case,
+    effect: FetchFile | SignStaged | SendFile | PostFile,
+    content: str | None,
+    why: Text | None,
+    *,
+    refused: str | None,
+) -> None:
+    """What follows from an effect that is about a file.
+
+    Args:
+        content: what an upload has come to.
+        why: what the person is told, if it did not work for good.
+        refused: why a message was not sent.
+    """
+    match effect:
+        case FetchFile():
+            _fetched(case, effect, why)
+        case SignStaged(fetched):
+            _hold(case, fetched)
+        case SendFile():
+            _uploaded(case, effect, content, why)
+        case PostFile(file=file):
+            if refused == ENCRYPTED_SINCE:
+                case.want(file)
+
+
+def _fetched(case: Case, effect: FetchFile, why: Text | None) -> None:
     """A file is in the workspace, or will not be: its sender sees which, as long as it is staged."""
     room_id, file = effect.room_id, effect.file
     case.thread = effect.thread
-    staged = case.has_staged(room_id, effect.user_id)
-    tray = case.tray(room_id, effect.user_id) if staged else None
-    held = tray is not None and tray.record.holds(file.event_id)
-    if why is not None:
-        if held and tray is not None:
-            tray.take("unstage", event_id=file.event_id)
-        case.want(Notice(room_id, why, reply_to=file.event_id))
+    if why is None:
+        if _hold(case, effect):
+            case.want(SignStaged(effect))
         return
-    if not held and effect.staged_by != case.world.boot and not _is_taken(case, file):
-        # It was staged in the memory of a process that is gone.
+    if case.has_staged(room_id, effect.user_id):
         tray = case.tray(room_id, effect.user_id)
-        if tray.has_place():
-            tray.take("stage", file=file)
-            held = True
-    if held:
-        case.want(React(room_id, file.event_id, STAGED))
+        if tray.record.holds(file.event_id):
+            tray.take("unstage", event_id=file.event_id)
+    case.want(Notice(room_id, why, reply_to=file.event_id))
+
+
+def _hold(case: Case, effect: FetchFile) -> bool:
+    """Stage a file again that was staged in the memory of a process that is gone; says if it is staged."""
+    ours = effect.staged_by == case.world.boot
+    if ours and not case.has_staged(effect.room_id, effect.user_id):
+        return False
+    tray = case.tray(effect.room_id, effect.user_id)
+    held = tray.record.holds(effect.file.event_id)
+    if not held and not ours and tray.has_place() and not _is_taken(case, effect.file):
+        tray.take("stage", file=effect.file)
+        return True
+    return held
 
 
 def _is_taken(case: Case, file: FileIn) -> bool:
@@ -41,7 +74,7 @@ def _is_taken(case: Case, file: FileIn) -> bool:
     )
 
 
-def uploaded(case: Case, effect: SendFile, content: str | None, why: Text | None) -> None:
+def _uploaded(case: Case, effect: SendFile, content: str | None, why: Text | None) -> None:
     """A file of an answer can be posted now, or its reader is told why it is not."""
     if content is not None:
         case.want(PostFile(effect, content))

@@ -56,6 +56,56 @@ class Streaming(Message):
     words = WORDS + " thirteen{n}"
 
 
+class FileMessage(Input):
+    """A file with words: both come back, the words so slowly that the file follows while they grow."""
+
+    name = "file message"
+
+    async def begin(self, lane: Lane) -> None:
+        n = next(_numbers)
+        self.room, self.file, self.data = lane.chat(lane.main), f"file{n}.bin", b"x" * 300_000
+        self.event = await lane.main.send_file(self.room, self.file, self.data, f"{WORDS} {n}")
+
+    async def end(self, lane: Lane) -> None:
+        person = lane.main.person
+        await lane.answered(lane.main, self.room, self.event)
+        found = await person.answer_to(self.room, self.event, where=lambda m: m.body == self.file)
+        assert await person.download(found) == self.data
+
+    async def after(self, lane: Lane) -> None:
+        folder = lane.bot.workspace / "surfaces"
+        (kept,) = folder.rglob(f"*{self.file}")
+        assert kept.read_bytes() == self.data
+        assert list(folder.rglob("*.part")) == []
+
+
+class StagedFile(Input):
+    """A file without words: its sender sees that it waits. Whether it still does, `!drop` tells."""
+
+    name = "staged file"
+
+    async def begin(self, lane: Lane) -> None:
+        self.room = lane.chat(lane.main)
+        self.event = await lane.main.person.send_file(self.room, f"wait{next(_numbers)}", b"x")
+
+    async def end(self, lane: Lane) -> None:
+        person, sign = lane.main.person, (lane.bot.user_id, "📎")
+        await person.until(
+            lambda: sign in person.reactions(self.room, self.event), what="the sign under the file"
+        )
+
+    async def ask(self, lane: Lane) -> None:
+        person = lane.main.person
+        event = await person.send(self.room, "!drop")
+        answer = await person.answer_to(self.room, event, sender=lane.bot.user_id)
+        assert answer.body in ("Dropped one file.", "No file is waiting for a message.")
+        lane.main.notices[self.room].append(answer.body)
+
+    async def after(self, lane: Lane) -> None:
+        signs = lane.main.person.reactions(self.room, self.event)
+        assert signs == [(lane.bot.user_id, "📎")]
+
+
 class Marked(Message):
     """The bot's read marker follows, a while after the answer."""
 
@@ -537,6 +587,8 @@ INPUTS: tuple[type[Input], ...] = (
     Message,
     Marked,
     Streaming,
+    FileMessage,
+    StagedFile,
     New,
     Clear,
     Save,

@@ -49,6 +49,8 @@ class Guest:
         """By room, the agent's answers, whole and in order."""
         self.notices: dict[str, list[str]] = defaultdict(list)
         """By room, how the service messages begin, in order."""
+        self.files: dict[str, list[str]] = defaultdict(list)
+        """By room, the names of the agent's files, in order."""
 
     @property
     def user_id(self) -> str:
@@ -58,6 +60,12 @@ class Guest:
         """Say something to the agent; `answer` is what it must say, by default the same."""
         self.answers[room_id].append(text if answer is None else answer)
         return await self.person.send(room_id, text)
+
+    async def send_file(self, room_id: str, name: str, data: bytes, caption: str) -> str:
+        """Send a file with words to the agent, which must send both back."""
+        self.answers[room_id].append(caption)
+        self.files[room_id].append(name)
+        return await self.person.send_file(room_id, caption, data, filename=name)
 
     async def command(self, room_id: str, text: str, answer: str) -> str:
         """Say something to the bot; `answer` is how the one answer begins."""
@@ -217,6 +225,8 @@ class Lane:
             words = [m.body for m in said if m.msgtype == "m.text"]
             notices = [m.body for m in said if m.msgtype == "m.notice"]
             assert words == guest.answers[room_id], f"the answers in {room_id}"
+            files = [m.body for m in said if m.msgtype == "m.file"]
+            assert files == guest.files[room_id], f"the files in {room_id}"
             wanted = guest.notices[room_id]
             begun = [body[: len(begin)] for body, begin in zip(notices, wanted, strict=False)]
             assert begun == wanted, f"the notices in {room_id}"

@@ -40,6 +40,7 @@ GAPS: dict[str, str | int] = {
     "context": "41",
     "description": ": Says it back, *loudly*",
     "event": "clear",
+    "files": "a.png, b *c*.pdf",
     "id": "echo",
     "known": "echo, shout",
     "last": 3,
