@@ -59,6 +59,8 @@ class Inbox:
         self._workspace, self._media = workspace, media
         self._rules, self._failpoints = rules, failpoints
         self._tries: dict[str, int] = {}
+        self._used: dict[str, int] = {}
+        """By person, bytes of their files when they were counted, and of those that came since."""
 
     async def fetch(self, wanted: FetchFile) -> Text | None:
         """Bring a file into the workspace; returns why not, if it cannot be for good.
@@ -106,10 +108,12 @@ class Inbox:
 
     async def clean(self) -> int:
         """Delete what is older than it may be; returns how many files that were."""
+        self._used.clear()
         return await asyncio.to_thread(self._clean, time.time())
 
     async def forget(self, user_id: str) -> None:
         """Delete all files of a person."""
+        self._used.pop(user_id, None)
         await asyncio.to_thread(self._forget, user_id)
 
     async def _fetch(self, wanted: FetchFile) -> None:
@@ -143,16 +147,16 @@ class Inbox:
         """
         file, most = wanted.file, megabytes(self._rules.max_incoming)
         quota = megabytes(self._rules.quota_per_user)
-        left = quota - await asyncio.to_thread(self._used, wanted.user_id)
-
-        def check(size: int) -> None:
-            if size > most:
-                raise _Refused("file-too-large", file, most=shown(most))
-            if size > left:
-                raise _Refused("file-over-quota", file, most=shown(quota))
-
         size = 0
         async with self._media.download(wanted.source.url) as found:
+            used = await self._used_by(wanted.user_id, found.size, quota)
+
+            def check(size: int) -> None:
+                if size > most:
+                    raise _Refused("file-too-large", file, most=shown(most))
+                if used + size > quota:
+                    raise _Refused("file-over-quota", file, most=shown(quota))
+
             check(found.size or 0)
             async for piece in found.pieces(PIECE):
                 size += len(piece)
@@ -160,6 +164,16 @@ class Inbox:
                 await asyncio.to_thread(_write, handle, opening, piece)
         if not opening.verified():
             raise _Refused("file-damaged", file)
+        self._used[wanted.user_id] = used + size
+
+    async def _used_by(self, user_id: str, more: int | None, quota: int) -> int:
+        """Bytes that a person's files have together; at most, where that leaves place for more."""
+        known = self._used.get(user_id)
+        if known is None or more is None or known + more > quota:
+            folders = (*ROOT, folder_name(user_id))
+            entries = await asyncio.to_thread(lambda: list(self._entries(folders)))
+            known = self._used[user_id] = sum(entry.st_size for _, _, entry in entries)
+        return known
 
     def _attachment(self, file: FileIn) -> Attachment | None:
         try:
@@ -174,10 +188,6 @@ class Inbox:
         finally:
             os.close(handle)
         return Attachment(file.path, file.name, mime_type, size)
-
-    def _used(self, user_id: str) -> int:
-        """Bytes that the files of a person have together."""
-        return sum(entry.st_size for _, _, entry in self._entries((*ROOT, folder_name(user_id))))
 
     def _entries(self, parts: tuple[str, ...]) -> Iterator[tuple[int, str, os.stat_result]]:
         """The plain files in the inboxes below a folder, each with the handle of its inbox."""

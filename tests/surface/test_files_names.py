@@ -20,40 +20,7 @@ from surface.files.names import (
     is_of_room,
     parts_of,
 )
-
-HOSTILE = (
-    "..",
-    ".",
-    "",
-    "/",
-    "/etc/passwd",
-    "../../../etc/passwd",
-    "..\\..\\windows\\win.ini",
-    "a/../../b",
-    "nul\0byte.txt",
-    "line\nbreak\r\t.txt",
-    "\x1b[31mred\x07.txt",
-    "photo\u202egpj.exe",
-    "zero\u200bwidth\ufeff.txt",
-    "CON",
-    "nul.txt",
-    "LPT1.pdf",
-    "com¹",
-    ".bashrc",
-    "-rf",
-    "~root",
-    "trailing. . .",
-    "  spaces  ",
-    "x" * 300 + ".png",
-    "ж" * 200 + ".jpeg",
-    "👩‍👩‍👧‍👦" * 40 + ".gif",
-    "e\u0301.txt",
-    'a:b<c>d|e?f*g".txt',
-    "\ud800lone surrogate",
-    "noext." + "x" * 400,
-    "%2e%2e%2f",
-    "$(rm -rf ~)`id`;&.sh",
-)
+from tests.rig.hostile import HOSTILE
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=300)
 parts = st.sampled_from(
