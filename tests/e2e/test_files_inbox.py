@@ -21,6 +21,7 @@ from surface.matrix.api import Lost
 from surface.matrix.media import Media
 from tests.e2e.conftest import Make
 from tests.rig import attachments
+from tests.rig.hostile import HOSTILE
 from tests.rig.person import Person
 from tests.rig.proxy import FaultProxy, Status, Truncate
 
@@ -263,3 +264,18 @@ async def test_a_homeserver_that_has_lost_the_file_for_a_while_is_not_asked_for_
                 await inbox.fetch(fetch)
         why = await inbox.fetch(fetch)
     assert why is not None and why.key == "file-gone"
+
+
+async def test_many_files_of_hostile_names_lie_beside_each_other(
+    inbox: Inbox, workspace: Workspace, alice: Person, request: pytest.FixtureRequest
+) -> None:
+    """`--many-files 10000` for so many."""
+    many = int(request.config.getoption("--many-files"))
+    source = await uploaded(alice, b"x")
+    fetches = [wanted(source, HOSTILE[n % len(HOSTILE)], f"${n}") for n in range(many)]
+    for fetch in fetches:
+        assert await inbox.fetch(fetch) is None
+    folder = workspace.root.joinpath(*fetches[0].file.path.split("/")[:-1])
+    assert {path.name for path in folder.iterdir()} == {Path(f.file.path).name for f in fetches}
+    assert sum(1 for _ in folder.iterdir()) == many
+    assert [len(await inbox.attachments([fetch.file])) for fetch in fetches] == [1] * many

@@ -246,11 +246,10 @@ async def test_an_agent_that_fails_says_so_and_the_room_goes_on(desk: Desk) -> N
     assert (await desk.say(desk.chat, "and now?")).body == "and now?"
 
 
-async def test_emotes_are_talk_and_files_are_declined(desk: Desk) -> None:
+async def test_emotes_are_talk_and_locations_are_declined(desk: Desk) -> None:
     assert (await desk.say(desk.chat, "waves", msgtype="m.emote")).body == "waves"
-    sent = await desk.person.send_file(desk.chat, "cat.png", b"\x89PNG", msgtype="m.image")
-    answer = await desk.person.answer_to(desk.chat, sent)
-    assert answer.msgtype == "m.notice" and "only text" in answer.body
+    declined = await desk.command(desk.chat, "here", msgtype="m.location", geo_uri="geo:1,2")
+    assert declined.body == "I cannot take locations, only text and files."
 
 
 @pytest.mark.parametrize("agent", ["echo", "slow"])

@@ -190,6 +190,7 @@ KEYS = st.sampled_from(
             "owner",
             "nonce",
         ),
+        *("url", "file", "filename", "info", "size", "mimetype", "key", "k", "iv", "hashes"),
     )
 )
 VALUES = st.sampled_from(
@@ -215,6 +216,8 @@ VALUES = st.sampled_from(
             "m.text",
             "m.notice",
             "m.image",
+            "m.file",
+            "mxc://hs/abc",
             "m.replace",
             "m.annotation",
             "m.thread",
@@ -229,7 +232,14 @@ CONTENT = st.dictionaries(KEYS, VALUES | INNER, max_size=6)
 TYPES = st.sampled_from(
     (
         *("m.room.message", "m.room.message", "m.room.redaction", "m.reaction", "m.room.encrypted"),
-        *("m.room.member", "m.room.name", "m.room.encryption", "lambda.surface.room", "x"),
+        *(
+            "m.sticker",
+            "m.room.member",
+            "m.room.name",
+            "m.room.encryption",
+            "lambda.surface.room",
+            "x",
+        ),
     )
 )
 
