@@ -116,6 +116,11 @@ class Actors:
         """The inputs of a room that wait for keys."""
         return [row for row in self._parked.values() if row.room_id == room_id]
 
+    @property
+    def waiting(self) -> list[InboxRow]:
+        """The inputs that are to be handled and are not yet, the one being handled included."""
+        return [row for queue in self._queues.values() for _, row in queue]
+
     def hold(self, room_id: str, held: bool) -> None:
         """Let a room's inputs wait, or go on; holds are counted."""
         self._held[room_id] += 1 if held else -1

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import structlog
 
@@ -53,6 +53,8 @@ from surface.matrix.sync import SyncLoop, backoff
 from surface.matrix.tls import greeted
 from surface.memory import Memory
 from surface.mirrors.writer import MirrorWriter
+from surface.ops.checks import Agents
+from surface.ops.server import Ops
 from surface.outbox import Outbox
 from surface.platform.directory import Directory
 from surface.read_marker import ReadMarkers
@@ -98,6 +100,15 @@ class App:
     encryption: Encryption
     full: bool
     """All rooms come first, whatever the store knows."""
+    courier: Courier
+    runner: Runner
+    agents: Agents
+    ops: Ops
+    grace: float
+    """Seconds that running turns get at the end."""
+    phase: Literal["catching up", "live", "stopping"] = "catching up"
+    stop_asked: Callable[[], None] = lambda: None
+    """Ends the process as SIGTERM does."""
 
     async def run(self) -> None:
         """Catch up, then live until cancelled.
@@ -110,6 +121,8 @@ class App:
         # What is there now stays: searching it for garbage again and again would hold answers up.
         gc.collect()
         gc.freeze()
+        self.phase = "live"
+        self.ops.notifier.tell("READY=1", f"STATUS=answers as {self.settings.user_id}")
         log.info("bot.ready", user=self.settings.user_id, pending=len(self.outbox))
         self.sync.answered = self.answered
         live = asyncio.create_task(self.sync.run(), name="sync")
@@ -119,6 +132,9 @@ class App:
             asyncio.create_task(self.reload.run(), name="reload"),
             asyncio.create_task(self.encryption.canary.run(), name="canary"),
             asyncio.create_task(self._clean(), name="clean"),
+            asyncio.create_task(
+                self.ops.notifier.run(lambda: self.ops.is_live), name="signs of life"
+            ),
         ]
         failed = asyncio.ensure_future(self.outbox.failed)
         try:
@@ -130,9 +146,15 @@ class App:
                 task.cancel()
             await asyncio.gather(live, *beside, return_exceptions=True)
 
+    def drain(self, within: float) -> None:
+        """Take nothing more, give running turns so many seconds, then end like a clean stop."""
+        self.grace = within
+        self.stop_asked()
+
     async def stop(self) -> None:
         """Take nothing new, finish or park what runs within the grace, write the token down."""
-        grace = self.settings.shutdown_grace
+        grace, self.phase = self.grace, "stopping"
+        self.ops.notifier.tell("STOPPING=1")
         log.info("bot.stopping", grace=grace)
         await self.ingest.aclose()
         await self.encryption.aclose()
@@ -161,7 +183,8 @@ class App:
         if self.full or self.sync.since is None:
             log.info("reconcile.full", hint="looking at all rooms first")
             seen = await _reached(self.look, self.settings)
-        await reconcile(self.ledger, seen, me=self.settings.user_id)
+        done = await reconcile(self.ledger, seen, me=self.settings.user_id)
+        self.ops.watch.found(done.counts, everything=seen is not None)
         await self.actors.start()
         # What happened meanwhile comes first: our own echoes settle what need not be sent again.
         await self.sync.once()
@@ -186,7 +209,8 @@ class App:
         while True:
             await asyncio.sleep(pause)
             try:
-                await audit(self.ledger, self.look, me=self.settings.user_id)
+                done = await audit(self.ledger, self.look, me=self.settings.user_id)
+                self.ops.watch.found(done.counts, everything=True)
                 pause = AUDIT_EVERY
             except (Lost, MatrixError) as error:
                 log.warning("audit.put_off", why=str(error))
@@ -249,7 +273,11 @@ async def running(
             )
         full = full or new_device
         await _reached(lambda: greeted(settings.homeserver), settings)
-        async with _built(settings, agents, store, session, full=full, show_key=show_key) as app:
+        async with (
+            Ops(settings) as ops,
+            _built(settings, agents, store, session, ops, full=full, show_key=show_key) as app,
+        ):
+            await ops.attach(app)
             yield app
     finally:
         await store.aclose()
@@ -261,6 +289,7 @@ async def _built(
     agents: Registry,
     store: Store,
     session: Session,
+    ops: Ops,
     *,
     full: bool,
     show_key: Callable[[str], None],
@@ -348,6 +377,11 @@ async def _built(
             lambda: look(api, session.user_id),
             encryption,
             full,
+            courier,
+            runner,
+            Agents(directory),
+            ops,
+            settings.shutdown_grace,
         )
         try:
             yield app
@@ -387,6 +421,7 @@ async def serve(
     async def live() -> None:
         async with running(settings, agents, full=full, show_key=show_key) as app:
             on_hangup(app.reload.asked.set)
+            app.stop_asked = stop.set
             await app.run()
 
     living = asyncio.create_task(live(), name="app")

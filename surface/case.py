@@ -60,6 +60,7 @@ from surface.effects_codec import decode, encode, resolve
 from surface.memory import Memory
 from surface.mirrors.due import encode as encode_due
 from surface.mirrors.due import made_stale
+from surface.moves import Change, Move
 from surface.texts import Markdown, say
 
 T = TypeVar("T")
@@ -117,6 +118,7 @@ class Outcome:
     """Turns that are waiting by this decision."""
     mirrors: list[str] = field(default_factory=list)
     """Keys of the mirrors that this decision makes stale."""
+    states: list[Change] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -391,6 +393,27 @@ class Case:
             elif table == "turns" and key in self.memory.running:
                 self.memory.running[key].state = opened.machine.state
 
+    def moves(self) -> list[Move]:
+        """The events that machines have taken, machine by machine."""
+        found: list[Move] = []
+        for (_, key), opened in self._open.items():
+            match opened.machine.record:
+                case User() as user:
+                    found += [
+                        Move("user", *step, user.user_id, None) for step in opened.machine.path
+                    ]
+                case Room() as room:
+                    its = room.room_id
+                    found += [Move("room", *step, its, its) for step in opened.machine.path]
+                case Turn() as turn:
+                    its = turn.room_id
+                    found += [
+                        Move("turn", *step, key, its, turn.agent_id) for step in opened.machine.path
+                    ]
+        for room_id, dialog in self._dialogs.items():
+            found += [Move("dialog", *step, room_id, room_id) for step in dialog.path]
+        return found
+
     def release(self) -> None:
         """Let the machines be used again. Nothing of this case but what it returned may be used after."""
         for machine in self._machines():
@@ -552,7 +575,9 @@ class Case:
     def _write(self, table: Table, key: str, opened: _Open, out: Outcome) -> None:
         machine, document = opened.machine, opened.document
         old = opened.before if document.rev else None
+        was = document.state
         if machine.ended:
+            out.states.append(Change(table, was, None))
             out.changes.append(Delete(table, key, document.rev))
             out.ended.append(key)
             self._mirror(table, key, old, None, out)
@@ -575,6 +600,7 @@ class Case:
         if table == "rooms":
             body["history"] = [*document.history, *steps][-HISTORY:]
         out.changes.append(Put(table, key, body, document.rev, least))
+        out.states.append(Change(table, was, body["state"]))
         self._mirror(table, key, old, body, out)
 
     def _mirror(

@@ -8,6 +8,7 @@ rows with real ids, rooms with a new turn, turns that are over.
 from __future__ import annotations
 
 import itertools
+import time
 from asyncio import Lock
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,13 +28,25 @@ from store.store import (
     SequenceSpent,
     Store,
     Stored,
+    StoreError,
     Table,
     Write,
 )
-from surface.case import Accepted, Case, Loaded, NotLoaded, Outcome, Row, Scanned, World, resolved
+from surface.case import (
+    Accepted,
+    Case,
+    Loaded,
+    NotLoaded,
+    Outcome,
+    Row,
+    Scanned,
+    World,
+    resolved,
+)
 from surface.clock import Clock
 from surface.failpoints import Failpoints
 from surface.memory import Memory
+from surface.moves import Change, Move
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -54,6 +67,15 @@ class Decided(Generic[T]):
     """Fresh ids that were given out with it."""
     mirrors: Collection[str] = ()
     """Keys of the mirrors that do not fit any more."""
+    cause: str = ""
+    moves: Sequence[Move] = ()
+    """The events that machines took."""
+    states: Sequence[Change] = ()
+    """The documents of machines that were written."""
+    again: int = 0
+    """How often it had to be decided anew, because a document had moved."""
+    seconds: float = 0.0
+    """From the first look at the documents to the end of the commit."""
 
 
 Listener = Callable[[Decided[Any]], None]
@@ -75,6 +97,8 @@ class Ledger:
         self._seq = itertools.count(1)
         self._transient_locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._listeners: list[Listener] = []
+        self.trouble: str | None = None
+        """Why the last save failed, if the store could not be used."""
         self.more_ids: Callable[[], Awaitable[None]] = _none_reserved
         """Reserves more ids of the sequence; returns when a decision may be tried again."""
         self.raise_ids: Callable[[int], Awaitable[None]] = self._raise_ids
@@ -115,7 +139,8 @@ class Ledger:
         Raises:
             StoreError: the store is not usable; nothing was written.
         """
-        for _ in range(PATIENCE):
+        started = time.perf_counter()
+        for again in range(PATIENCE):
             loaded: dict[tuple[Table, str], Stored | None] = {}
             scanned: dict[tuple[Table, str], Sequence[tuple[str, Stored]]] = {}
             for table, key in preload:
@@ -167,6 +192,7 @@ class Ledger:
                         else Saved()
                     )
                     case.take_over()
+                    moves = case.moves()
             except SequenceSpent:
                 case.release()
                 await self.more_ids()
@@ -184,9 +210,15 @@ class Ledger:
                 outcome.ended,
                 list(saved.ids.values()),
                 outcome.mirrors,
+                cause,
+                moves,
+                outcome.states,
+                again,
+                time.perf_counter() - started,
             )
             for listener in self._listeners:
                 listener(decided)
+            _tell(decided)
             return decided
         raise RuntimeError(f"decision {cause} met {PATIENCE} conflicts in a row")
 
@@ -215,7 +247,12 @@ class Ledger:
             Conflict, SequenceSpent, StoreError: see `Store.save`.
         """
         self._failpoints.hit(f"commit.{point}.before")
-        saved = await self.store.save(changes)
+        try:
+            saved = await self.store.save(changes)
+        except StoreError as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = None
         self._failpoints.hit(f"commit.{point}.after")
         return saved
 
@@ -225,6 +262,25 @@ class Ledger:
         rev = stored.rev if stored else 0
         raised = {**body, "value": value}
         await self.save([Put("meta", PLATFORM_CHAT_SEQ, raised, rev)], point="reserve")
+
+
+def _tell(decided: Decided[Any]) -> None:
+    """One line for each decision: what it was about, what changed by it, how long it took.
+
+    Names only: what effects say, and what they were said in answer to, is nobody's business.
+    """
+    tell = log.info if decided.moves or decided.rows else log.debug
+    rooms = [move.room_id for move in decided.moves]
+    rooms += [getattr(row.effect, "room_id", None) for row in decided.rows]
+    tell(
+        "decision",
+        cause=decided.cause,
+        room=next(filter(None, rooms), None),
+        moves=[f"{m.machine} {m.source} --{m.event}--> {m.target}" for m in decided.moves],
+        effects=[type(row.effect).__name__ for row in decided.rows],
+        ms=round(decided.seconds * 1000, 1),
+        again=decided.again or None,
+    )
 
 
 async def _none_reserved() -> None:

@@ -27,6 +27,8 @@ class Progress:
     """Files of the answer, in order; the turn's document knows how many of them are sent."""
     shown: bool = False
     """The answer is growing in the room: what comes with it is sent at once."""
+    edits: int = 0
+    """How often the growing answer was edited."""
 
 
 @dataclass

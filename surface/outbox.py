@@ -12,8 +12,11 @@ by a process that died between the two.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
 
@@ -60,6 +63,23 @@ from surface.matrix.sync import backoff
 log = structlog.get_logger()
 
 Perform = Callable[[Row], Awaitable[Result]]
+
+
+DROPPED = "dropped_by_operator"
+"""What an effect is refused with that an operator has given up."""
+
+Outcome = Literal["done", "echoed", "refused", "dropped", "put_off"]
+
+
+@dataclass
+class Trouble:
+    """An effect that got no usable answer, and is tried again."""
+
+    attempts: int = 0
+    why: str = ""
+    dropped: bool = False
+    again: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to try at once."""
 
 
 def lane_of(row: Row) -> str:
@@ -123,6 +143,11 @@ class Outbox:
         self._open = False
         self._closing = False
         self._resting: set[asyncio.Task[None]] = set()
+        self._taken: dict[str, float] = {}
+        self.troubles: dict[str, Trouble] = {}
+        """By row, of those that were tried in vain."""
+        self.tally: Counter[tuple[str, Outcome]] = Counter()
+        """How often effects of a kind came to what."""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception that ends the process: a dead token, a store that is not usable."""
 
@@ -157,6 +182,38 @@ class Outbox:
     def rows(self) -> list[Row]:
         """The effects that are not finished."""
         return list(self._rows.values())
+
+    def age(self, key: str) -> float:
+        """Seconds since this process has known a row."""
+        return time.monotonic() - self._taken[key]
+
+    def retry(self, key: str) -> bool:
+        """Try a row again at once that waits for its next attempt; False if it does not."""
+        trouble = self.troubles.get(key)
+        if trouble is None:
+            return False
+        trouble.again.set()
+        return True
+
+    async def drop(self, key: str) -> bool:
+        """Give a row up, as if the homeserver had refused it for good; False if there is none.
+
+        One whose request is under way is given up when that gets no answer.
+        """
+        row = self._rows.get(key)
+        if row is None:
+            return False
+        log.warning("effect.dropped", effect=type(row.effect).__name__, key=key)
+        if key in self._under_way:
+            trouble = self.troubles.setdefault(key, Trouble())
+            trouble.dropped = True
+            trouble.again.set()
+        else:
+            self._under_way.add(key)
+            await self._settle(row, Result(refused=DROPPED, reason="given up by the operator"))
+            self._count(row, "dropped")
+            self._forget(row)
+        return True
 
     async def settled(self, key: str) -> Result | None:
         """Wait until a row is settled and say how; None if it is already."""
@@ -203,6 +260,7 @@ class Outbox:
         if row is not None and row.key not in self._under_way:
             self._under_way.add(row.key)
             await self._settle(row, Result(event_id=event_id))
+            self._count(row, "echoed")
             self._forget(row)
 
     async def idle(self) -> None:
@@ -226,6 +284,7 @@ class Outbox:
     def _add(self, row: Row) -> None:
         lane = lane_of(row)
         self._rows[row.key] = self._by_transaction[row.transaction] = row
+        self._taken[row.key] = time.monotonic()
         self._lanes[lane].append(row)
         if self._open:
             self._wake(lane)
@@ -256,6 +315,7 @@ class Outbox:
                 self._under_way.add(row.key)
                 result = await self._carry_out(row)
                 await self._settle(row, result)
+                self._count(row, _outcome(result))
                 self._forget(row)
             queue.popleft()
 
@@ -278,17 +338,27 @@ class Outbox:
                     hint="is the other side up? tried until it answers" if failures > 2 else None,
                 )
                 row = Row(row.key, row.seq, row.effect, row.locale, row.boot, fresh=False)
-                await self._rest(delay)
+                self._count(row, "put_off")
+                trouble = self.troubles.setdefault(row.key, Trouble())
+                trouble.attempts, trouble.why = failures, str(error)
+                if not trouble.dropped:
+                    await self._rest(delay, trouble.again)
+                    trouble.again.clear()
+                if trouble.dropped:
+                    return Result(refused=DROPPED, reason="given up by the operator")
 
-    async def _rest(self, delay: float) -> None:
-        """Wait before another attempt; a stop does not wait for that."""
+    async def _rest(self, delay: float, again: asyncio.Event) -> None:
+        """Wait before another attempt; neither a stop nor an operator waits for that."""
         worker = asyncio.current_task()
         assert worker is not None
         if self._closing:
             worker.cancel()
         self._resting.add(worker)
         try:
-            await asyncio.sleep(delay)
+            async with asyncio.timeout(delay):
+                await again.wait()
+        except TimeoutError:
+            pass
         finally:
             self._resting.discard(worker)
 
@@ -307,3 +377,14 @@ class Outbox:
         self._rows.pop(row.key, None)
         self._by_transaction.pop(row.transaction, None)
         self._under_way.discard(row.key)
+        self._taken.pop(row.key, None)
+        self.troubles.pop(row.key, None)
+
+    def _count(self, row: Row, outcome: Outcome) -> None:
+        self.tally[type(row.effect).__name__, outcome] += 1
+
+
+def _outcome(result: Result) -> Outcome:
+    if result.refused is None:
+        return "done"
+    return "dropped" if result.refused == DROPPED else "refused"

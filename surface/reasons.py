@@ -11,7 +11,7 @@ from typing import Final
 
 from machines.effects import Text
 from surface import texts
-from surface.platform.interface import PlatformError
+from surface.platform.interface import CANCELLED, CLOSED, PlatformError
 
 LONGEST: Final = 300
 """Characters of a platform's own words that are shown."""
@@ -42,6 +42,10 @@ _REASONS: Final[Mapping[str, str]] = {
     "unreachable": "reason-unreachable",
     "unsupported": "reason-unsupported",
 }
+
+
+CODES: Final = frozenset({*_ENDINGS, *_REASONS, CANCELLED, CLOSED})
+"""The codes that adapters share; a platform may use any other."""
 
 
 def failure(error: PlatformError) -> Text:

@@ -11,6 +11,7 @@ the words they came after: at once where the answer is growing in the room, else
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import aclosing
 from typing import assert_never
 
@@ -40,7 +41,7 @@ from surface.platform.interface import (
     TextDelta,
     TurnRequest,
 )
-from surface.reasons import failure
+from surface.reasons import CODES, failure
 from surface.texts import Markdown, escape
 
 log = structlog.get_logger()
@@ -75,6 +76,8 @@ class Runner:
         self._answers, self._failpoints = answers, failpoints
         self._ending: set[str] = set()
         self._extras: set[asyncio.Task[None]] = set()
+        self.failures: Counter[tuple[str, str]] = Counter()
+        """How often an agent's turn failed, by agent and code."""
 
     def is_ending(self, turn_id: str) -> bool:
         """Whether a turn is committing its own last words."""
@@ -155,10 +158,11 @@ class Runner:
             await self._cancel(client, request)
             raise
         except CallFailed as failed:
-            return failure(failed.error)
+            return self._failed(turn, failed.error)
         except Exception as error:
             # An adapter's bug must not take the room with it.
             log.exception("turn.adapter_broke", agent=turn.agent_id)
+            self.failures[turn.agent_id, "crashed"] += 1
             return Text("turn-crashed", {"reason": type(error).__name__})
 
     async def _listen(
@@ -193,8 +197,7 @@ class Runner:
                             point="input",
                         )
                     case PlatformError() as error:
-                        log.info("turn.failed", agent=turn.agent_id, code=error.code)
-                        return failure(error)
+                        return self._failed(turn, error)
                     case Done():
                         return None
                     case _:
@@ -210,6 +213,12 @@ class Runner:
                 point="turn.files",
                 preload=[("turns", turn.event_id)],
             )
+
+    def _failed(self, turn: Turn, error: PlatformError) -> Text:
+        log.info("turn.failed", agent=turn.agent_id, code=error.code)
+        code = error.code if error.code in CODES else "other"
+        self.failures[turn.agent_id, code] += 1
+        return failure(error)
 
     async def _cancel(self, client: PlatformClient, request: TurnRequest) -> None:
         """Somebody stopped the turn: let the platform stop working on it too."""
@@ -261,6 +270,7 @@ class Runner:
             transaction = f"p{self._ledger.world.boot}-{count}-{turn.event_id}"
             if await self._rooms.preview(turn.room_id, content, transaction, encrypted=encrypted):
                 shown = text
+                progress.edits += 1
 
     async def _is_quick(self, progress: Progress, finished: asyncio.Event) -> bool:
         """Whether the answer needs no placeholder. An agent that has only asked back needs none."""

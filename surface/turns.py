@@ -60,6 +60,11 @@ class Turns:
             if task is not None and not self._runner.is_ending(turn_id):
                 task.cancel()
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many turns wait, and how many run."""
+        return sum(map(len, self._waiting.values())), len(self._running)
+
     async def chat_idle(self, platform_chat_id: str) -> None:
         """Wait until no turn of a platform chat waits or runs."""
         async with self._chat_left:

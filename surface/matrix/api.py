@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
@@ -130,6 +131,14 @@ class Api:
         self._client = client
         self.server_time: float | None = None
         """What the homeserver's clock showed (HTTP: `Date`) when it answered last, in POSIX seconds."""
+        self._noted = 0.0
+
+    @property
+    def server_now(self) -> float | None:
+        """What the homeserver's clock shows now, as far as ours has kept pace since it answered."""
+        if self.server_time is None:
+            return None
+        return self.server_time + time.monotonic() - self._noted
 
     async def request(
         self,
@@ -223,6 +232,7 @@ class Api:
     def _note_time(self, date: str | None) -> None:
         with suppress(TypeError, ValueError):  # None, or not a date
             self.server_time = parsedate_to_datetime(date).timestamp()  # type: ignore[arg-type]
+            self._noted = time.monotonic()
 
 
 def _lost(error: Exception) -> Lost:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
@@ -107,6 +108,10 @@ class Courier:
         self._gates: dict[Kind, Gate] = {}
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self.refusals: Counter[Kind] = Counter()
+        """How often the homeserver has limited requests of a kind."""
+        self.asked_to_wait: dict[Kind, float] = {}
+        """Seconds that it asked us to wait for, in all."""
 
     def limited(self, kind: Kind) -> bool:
         """True while the homeserver limits requests of this kind: none should be made that can be spared."""
@@ -205,6 +210,8 @@ class Courier:
         wait = error.retry_after or 5.0
         gate = self._account if wait <= SHARED else self._gate(kind)
         gate.refused(sent, wait)
+        self.refusals[kind] += 1
+        self.asked_to_wait[kind] = self.asked_to_wait.get(kind, 0.0) + wait
         log.info("courier.limited", kind=kind, seconds=round(wait, 1))
 
     def _let_through(self) -> None:

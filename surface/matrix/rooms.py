@@ -128,6 +128,11 @@ class Rooms:
         return self._api.server_time
 
     @property
+    def server_now(self) -> float | None:
+        """The homeserver's clock now, as far as ours has kept pace since it answered."""
+        return self._api.server_now
+
+    @property
     def limited(self) -> bool:
         """True while the homeserver limits our messages: nothing should be sent that can be spared."""
         return self._courier.limited("message")

@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -61,6 +62,10 @@ class SyncLoop:
     def __init__(self, api: Api, crypto: Crypto, keep: Keep, since: str | None) -> None:
         self._api, self._crypto, self._keep = api, crypto, keep
         self.since = since
+        self.succeeded: float | None = None
+        """When a response was last kept, by `time.monotonic`; None: never yet."""
+        self.tried: float | None = None
+        """When an attempt last ended, well or not."""
         self.healthy = asyncio.Event()
         """Set while the last sync succeeded."""
         self.answered: Callable[[], Awaitable[None]] = _at_once
@@ -79,7 +84,7 @@ class SyncLoop:
             try:
                 await self._step(wait)
             except (Lost, MatrixError) as error:
-                failures += 1
+                failures, self.tried = failures + 1, time.monotonic()
                 delay = backoff(failures)
                 if isinstance(error, MatrixError) and error.retry_after:
                     delay = max(delay, error.retry_after)
@@ -95,6 +100,7 @@ class SyncLoop:
             else:
                 if failures:
                     log.info("sync.recovered", failures=failures)
+                self.succeeded = self.tried = time.monotonic()
                 self.healthy.set()
                 return
 

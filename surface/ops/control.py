@@ -1,0 +1,130 @@
+"""What an operator asks of the running bot, and tells it: its status, what is stuck, and to finish.
+
+Reached only through the socket in the state directory (`server.py` says why). Answers name effects and rooms,
+never what is said in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from surface.health import Health
+from surface.ops.metrics import Watch
+from surface.ops.reading import MACHINES, read
+from surface.outbox import lane_of
+
+if TYPE_CHECKING:
+    from surface.app import App
+
+SOCKET: Final = "control.sock"
+"""The socket's name in the state directory."""
+
+
+class Control:
+    """Answers the commands of the command line."""
+
+    def __init__(self, health: Health, watch: Watch) -> None:
+        self._health, self._watch = health, watch
+        self._started = time.monotonic()
+        self.app: App | None = None
+        self.ended = asyncio.Event()
+        """Set when the bot has stopped and only this answer is left."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """What can be asked."""
+        return [
+            web.get("/status", self._status),
+            web.get("/outbox", self._outbox),
+            web.post("/outbox/retry", self._retry),
+            web.post("/outbox/drop", self._drop),
+            web.post("/drain", self._drain),
+        ]
+
+    async def _status(self, _: web.Request) -> web.Response:
+        report, app = await self._health.look(), self.app
+        states: dict[str, dict[str, int]] = {}
+        for (table, state), count in sorted(self._watch.machines.items()):
+            if count:
+                states.setdefault(MACHINES[table], {})[state] = count
+        told: dict[str, Any] = {
+            "version": version("matrix-surface"),
+            "pid": os.getpid(),
+            "uptime": round(time.monotonic() - self._started, 1),
+            **report.plain(),
+            "machines": states,
+        }
+        if app is not None:
+            told |= {
+                "user_id": app.settings.user_id,
+                "homeserver": app.settings.homeserver,
+                "phase": app.phase,
+                "now": asdict(read(app)),
+                "agents": dict(app.agents.up),
+                "limited": dict(app.courier.refusals),
+            }
+        return web.json_response(told)
+
+    async def _outbox(self, _: web.Request) -> web.Response:
+        outbox, rows = self._there().outbox, []
+        for row in sorted(outbox.rows, key=lambda row: row.seq):
+            trouble = outbox.troubles.get(row.key)
+            rows.append(
+                {
+                    "key": row.key,
+                    "effect": type(row.effect).__name__,
+                    "lane": lane_of(row),
+                    "seconds": round(outbox.age(row.key), 1),
+                    "attempts": trouble.attempts if trouble else 0,
+                    "why": trouble.why if trouble else "",
+                }
+            )
+        return web.json_response(rows)
+
+    async def _retry(self, request: web.Request) -> web.Response:
+        outbox, keys = self._there().outbox, await _keys(request)
+        if keys is None:
+            keys = list(outbox.troubles)
+        return web.json_response({key: outbox.retry(key) for key in keys})
+
+    async def _drop(self, request: web.Request) -> web.Response:
+        outbox, keys = self._there().outbox, await _keys(request)
+        if keys is None:
+            raise web.HTTPBadRequest(text="name what is to be dropped")
+        return web.json_response({key: await outbox.drop(key) for key in keys})
+
+    async def _drain(self, request: web.Request) -> web.StreamResponse:
+        """Finish, and say so on a second line when that is done."""
+        app, body = self._there(), await request.json()
+        waiting, running = app.turns.counts
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(_line({"running": running, "waiting": waiting}))
+        app.drain(float(body["within"]))
+        await self.ended.wait()
+        waiting, running = app.turns.counts
+        left = {"turns": waiting + running, "effects": len(app.outbox)}
+        await response.write(_line({"left": left}))
+        return response
+
+    def _there(self) -> App:
+        if self.app is None:
+            raise web.HTTPServiceUnavailable(text="it is still starting; try again in a moment")
+        return self.app
+
+
+async def _keys(request: web.Request) -> list[str] | None:
+    """The rows that are named; None: all."""
+    keys = (await request.json()).get("keys")
+    return None if keys is None else [str(key) for key in keys]
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value).encode() + b"\n"
