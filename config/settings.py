@@ -151,6 +151,10 @@ class Log(Section):
     format: Literal["auto", "json", "console"] = "auto"
     """`console` for people, `json` for machines; `auto` is console on a terminal, else json."""
 
+    ids: Annotated[Literal["plain", "hashed"], BeforeValidator(lowered)] = "plain"
+    """Whether ids of people, rooms and events are logged as they are, or as hashes that only this
+    installation can make."""
+
 
 @dataclass(frozen=True)
 class PasswordLogin:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from config import ConfigError, Settings, load_agents, load_settings
-from config.settings import EXAMPLE
+from config import ConfigError, load_agents
 from surface import logs
+from surface.ops.cli import app as operators
 from surface.platform.extras import missing_extra
+from surface.terminal import ConfigFile, Failure, complaints, found, out, settings_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,23 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Surface: a Matrix bot that puts AI agents into Matrix rooms.",
 )
-complaints = Console(stderr=True, highlight=False)
-out = Console(highlight=False)
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="SURFACE_CONFIG",
-        help="The settings, a YAML file. Every setting can also come from the environment (SURFACE_…).",
-        show_default="surface.yaml, if there is one",
-    ),
-]
-
-
-class Failure(Exception):
-    """Something a person can mend; the message says what, where and how."""
+app.add_typer(operators)
 
 
 @app.command()
@@ -59,7 +43,7 @@ def run(
     SIGHUP, or a change of the agents' file, has the agents read again.
     The first start logs in with the password; after that the session in `state_dir` is used.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
     agents = load_agents(settings.agents)
     # What is imported stays: to look for garbage among it only takes time, a tenth of a start.
     gc.disable()
@@ -67,7 +51,11 @@ def run(
 
     gc.freeze()
     gc.enable()
-    logs.set_up(settings.log.level, settings.log.format)
+    try:
+        hashed = logs.hash_key(settings.state_dir) if settings.log.ids == "hashed" else None
+    except OSError as error:
+        raise Failure(f"{settings.state_dir / logs.KEY_FILE}: {error.strerror}") from error
+    logs.set_up(settings.log.level, settings.log.format, hash_key=hashed)
 
     def show(key: str) -> None:
         _show_recovery_key(settings.user_id, key)
@@ -111,7 +99,7 @@ def reconcile(
             "`surface reconcile` only looks: add --dry-run. The bot mends what it finds at its start; "
             "`surface run --full` makes it look at all rooms first"
         )
-    settings = _settings(config)
+    settings = settings_of(config)
     agents = load_agents(settings.agents)
     from surface.reconcile.preview import preview  # noqa: PLC0415
 
@@ -124,7 +112,7 @@ def login(config: ConfigFile = None) -> None:
 
     Needs the password in the settings, and the bot stopped. The old session is put aside.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
     from surface.login import log_in_again  # noqa: PLC0415
 
     session = asyncio.run(log_in_again(settings))
@@ -145,7 +133,7 @@ def recovery_key(
 
     The bot must be stopped. With `recovery_key` in the settings that one is taken.
     """
-    settings = _settings(config)
+    settings = settings_of(config)
     from surface.recovery import renew  # noqa: PLC0415
 
     key = asyncio.run(renew(settings, reset=reset))
@@ -163,7 +151,7 @@ def check(config: ConfigFile = None) -> None:
     """
     from surface.check import check as run_check  # noqa: PLC0415
 
-    if not run_check(_found(config), out):
+    if not run_check(found(config), out):
         raise typer.Exit(1)
 
 
@@ -256,23 +244,6 @@ def _show_recovery_key(user_id: str, key: str) -> None:
         soft_wrap=True,
     )
     sys.stdout.flush()
-
-
-def _settings(config: Path | None) -> Settings:
-    try:
-        return load_settings(_found(config))
-    except ConfigError as error:
-        if _found(config) is not None:
-            raise
-        where = f"there is no surface.yaml in {Path.cwd()}"
-        hint = f"{where}: name the settings with --config, or copy {EXAMPLE} there and edit it"
-        raise ConfigError([*error.problems, hint]) from None
-
-
-def _found(config: Path | None) -> Path | None:
-    """The settings file: the one named, or `surface.yaml` if there is one."""
-    default = Path("surface.yaml")
-    return default if config is None and default.exists() else config
 
 
 def _mendable(error: Exception) -> bool:

@@ -135,7 +135,7 @@ class Runner:
             if isinstance(failed, AgentMissing):
                 return Text("turn-agent-gone", {"id": turn.agent_id})
             log.error("turn.agent_not_usable", agent=turn.agent_id, why=failed.error.message)
-            return failure(failed.error)
+            return self._failed(turn, failed.error)
         await self._decide(turn.event_id, "start", repeatable=client.capabilities.dedupes)
         # From here on an edit of the message comes too late; one that came just in time counts.
         current = await self._turn(turn.event_id) or turn

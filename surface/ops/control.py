@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -23,9 +23,6 @@ from surface.outbox import lane_of
 
 if TYPE_CHECKING:
     from surface.app import App
-
-SOCKET: Final = "control.sock"
-"""The socket's name in the state directory."""
 
 
 class Control:
@@ -78,6 +75,7 @@ class Control:
             trouble = outbox.troubles.get(row.key)
             rows.append(
                 {
+                    "seq": row.seq,
                     "key": row.key,
                     "effect": type(row.effect).__name__,
                     "lane": lane_of(row),
@@ -89,16 +87,16 @@ class Control:
         return web.json_response(rows)
 
     async def _retry(self, request: web.Request) -> web.Response:
-        outbox, keys = self._there().outbox, await _keys(request)
-        if keys is None:
-            keys = list(outbox.troubles)
-        return web.json_response({key: outbox.retry(key) for key in keys})
+        outbox = self._there().outbox
+        put_off = [row.seq for row in outbox.rows if row.key in outbox.troubles]
+        named = await _rows(request, put_off)
+        keys = {row.seq: row.key for row in outbox.rows}
+        return web.json_response({n: outbox.retry(keys.get(n, "")) for n in named})
 
     async def _drop(self, request: web.Request) -> web.Response:
-        outbox, keys = self._there().outbox, await _keys(request)
-        if keys is None:
-            raise web.HTTPBadRequest(text="name what is to be dropped")
-        return web.json_response({key: await outbox.drop(key) for key in keys})
+        outbox, named = self._there().outbox, await _rows(request, [])
+        keys = {row.seq: row.key for row in outbox.rows}
+        return web.json_response({n: await outbox.drop(keys.get(n, "")) for n in named})
 
     async def _drain(self, request: web.Request) -> web.StreamResponse:
         """Finish, and say so on a second line when that is done."""
@@ -120,10 +118,10 @@ class Control:
         return self.app
 
 
-async def _keys(request: web.Request) -> list[str] | None:
-    """The rows that are named; None: all."""
-    keys = (await request.json()).get("keys")
-    return None if keys is None else [str(key) for key in keys]
+async def _rows(request: web.Request, otherwise: list[int]) -> list[int]:
+    """The rows that are named, by their numbers."""
+    rows = (await request.json()).get("rows")
+    return [int(row) for row in rows] if rows else otherwise
 
 
 def _line(value: object) -> bytes:

@@ -26,9 +26,9 @@ from prometheus_client import CollectorRegistry
 from config import Settings
 from store.census import census
 from surface.health import Health, State, Verdict
-from surface.login import DATABASE
 from surface.ops import checks
-from surface.ops.control import SOCKET, Control
+from surface.ops.client import DATABASE, SOCKET
+from surface.ops.control import Control
 from surface.ops.metrics import Watch
 from surface.ops.notify import Notifier
 from surface.ops.reading import scraped
