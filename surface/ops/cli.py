@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -146,11 +147,12 @@ def outbox(context: typer.Context, config: ConfigFile = None, as_json: AsJson = 
     from surface.ops import listing  # noqa: PLC0415
     from surface.ops.client import ask, is_running  # noqa: PLC0415
 
-    context.obj = settings_of(config).state_dir
+    context.obj = config
     if context.invoked_subcommand is not None:
         return
-    running = is_running(context.obj)
-    found = ask(context.obj, "/outbox") if running else listing.pending(context.obj)
+    state_dir = settings_of(config).state_dir
+    running = is_running(state_dir)
+    found = ask(state_dir, "/outbox") if running else listing.pending(state_dir)
     headings = {"seq": "row", "effect": "effect", "lane": "lane"}
     if running:
         headings |= {"seconds": "seconds", "attempts": "attempts", "why": "why"}
@@ -161,11 +163,12 @@ def outbox(context: typer.Context, config: ConfigFile = None, as_json: AsJson = 
 def retry(
     context: typer.Context,
     rows: Annotated[list[int] | None, typer.Argument(help="Rows by number; all if none.")] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Try again at once what waits for its next attempt."""
     from surface.ops.client import ask  # noqa: PLC0415
 
-    done = ask(context.obj, "/outbox/retry", {"rows": rows})
+    done = ask(_state_dir(context, config), "/outbox/retry", {"rows": rows})
     _report(done, "tried again", "was not waiting for another attempt")
 
 
@@ -173,11 +176,18 @@ def retry(
 def drop(
     context: typer.Context,
     rows: Annotated[list[int], typer.Argument(help="Rows by number, as `surface outbox` shows.")],
+    config: ConfigFile = None,
 ) -> None:
     """Give effects up, as if the homeserver had refused them for good. There is no way back."""
     from surface.ops.client import ask  # noqa: PLC0415
 
-    _report(ask(context.obj, "/outbox/drop", {"rows": rows}), "dropped", "is not there (any more)")
+    done = ask(_state_dir(context, config), "/outbox/drop", {"rows": rows})
+    _report(done, "dropped", "is not there (any more)")
+
+
+def _state_dir(context: typer.Context, config: Path | None) -> Path:
+    """Of the settings that are named here, or before the subcommand."""
+    return settings_of(config or context.obj).state_dir
 
 
 def _report(done: dict[str, bool], did: str, did_not: str) -> None:

@@ -16,10 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from surface.ledger import Decided
 from surface.memory import Progress
+
+# Otherwise each counter comes with a second one that says when it was made: that is what
+# `process_start_time_seconds` says.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PREFIX: Final = "surface_"
 
