@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 
 import pytest
@@ -97,7 +98,18 @@ async def test_states_are_counted_as_they_are_stored(make_bot: Make, person: Mak
     await agree()
 
 
-async def test_every_metric_is_described_and_no_label_names_anybody(desk: Desk) -> None:
+async def test_every_metric_that_is_described_is_there(make_bot: Make) -> None:
+    bot: Bot = await make_bot(start=False)
+    bot.full = True  # or rooms are compared a minute after the start
+    await bot.start()
+    _, text = await seen(bot, "/metrics")
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    assert kinds == {its.full_name: its.kind for its in METRICS} | {
+        name: kind for name, kind, _ in of_the_process()
+    }
+
+
+async def test_every_sample_is_described_and_no_label_names_anybody(desk: Desk) -> None:
     await desk.say(desk.chat, "hello")
     scraped = await metrics(desk.bot)
     endings = ("_bucket", "_sum", "_count")

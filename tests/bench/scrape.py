@@ -1,0 +1,169 @@
+"""What a scrape costs where there are many rooms, and what it costs the bot to count.
+
+    uv run python -m tests.bench.scrape [--rooms N] [--json]
+
+No Matrix: a store with so many rooms, every one of them bound, and a ledger whose decisions are watched. A
+scrape reads what is in memory, so it must not grow with the rooms; counting them all is done once, at start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry
+from rich.console import Console
+
+from machines.room import Room
+from machines.user import User
+from store import Put, TinyStore
+from store.census import census
+from store.documents import HISTORY, room_key, user_key, written
+from surface.app import App
+from surface.health import Report
+from surface.ledger import Decided
+from surface.moves import Change, Move
+from surface.ops.metrics import Watch
+from surface.ops.reading import scraped
+
+SIZES = (10, 10_000)
+STEP = {
+    "from": "bound",
+    "event": "talk",
+    "to": "bound",
+    "at": "2026-01-01T00:00:00+00:00",
+    "cause": "$" + "e" * 43,
+}
+
+
+async def filled(path: Path, rooms: int) -> None:
+    """A store with so many rooms, each of a person of its own, with all the history it may have."""
+    store = TinyStore.open(path)
+    for first in range(0, rooms, 1000):
+        puts = []
+        for n in range(first, min(rooms, first + 1000)):
+            room = Room(
+                f"!{n}:hs",
+                room_type="chat",
+                matrix_user_id=f"@{n}:hs",
+                space_id=f"!space{n}:hs",
+                chat_id="C1",
+                display_name="Chat 1",
+                agent_id="echo",
+                platform_chat_id=str(n),
+            )
+            body = written("rooms", room, "bound") | {"history": [STEP] * HISTORY}
+            puts.append(Put("rooms", room_key(room.room_id), body, 0))
+            user = written("users", User(f"@{n}:hs", selected_agent_id="echo"), "ready")
+            puts.append(Put("users", user_key(f"@{n}:hs"), user, 0))
+        await store.save(puts)
+    await store.aclose()
+
+
+def watched(counted: Any) -> tuple[CollectorRegistry, Watch]:
+    """A watch that has seen every kind of event of three agents."""
+    registry = CollectorRegistry()
+    watch = Watch(registry)
+    watch.machines.update(counted)
+    for agent in ("one", "two", "three"):
+        for event, target in (
+            ("start", "thinking"),
+            ("delta", "streaming"),
+            ("finish", "answered"),
+        ):
+            move = Move("turn", "", event, target, "$turn", "!room", agent)
+            watch.on_decided(decided(move))
+    for n in range(100):
+        watch.on_decided(decided(Move("room", "bound", f"event{n}", "bound", "!room", "!room")))
+    return registry, watch
+
+
+def decided(*moves: Move) -> Decided[None]:
+    """A decision in which machines have moved."""
+    changes = [Change("rooms", "bound", "bound")]
+    return Decided(None, [], [], [], moves=moves, states=changes, seconds=0.004)
+
+
+class _Empty(SimpleNamespace):
+    def __len__(self) -> int:
+        return 0
+
+
+def app() -> App:
+    """As much of a bot as a scrape looks at."""
+    outbox = _Empty(rows=[], troubles={}, tally={("Answer", "done"): 5})
+    return cast(
+        "App",
+        SimpleNamespace(
+            actors=SimpleNamespace(waiting=[], parked=frozenset(), undecryptable=0),
+            outbox=outbox,
+            rooms=SimpleNamespace(server_now=None),
+            turns=SimpleNamespace(counts=(0, 0)),
+            sync=SimpleNamespace(succeeded=time.monotonic()),
+            agents=SimpleNamespace(up={"one": True, "two": True, "three": True}),
+            courier=SimpleNamespace(refusals={"message": 1}, asked_to_wait={"message": 1.0}),
+            runner=SimpleNamespace(failures={("one", "busy"): 1}),
+        ),
+    )
+
+
+def milliseconds(work: Callable[[], object], times: int) -> float:
+    """Processor time of one call, the median."""
+    taken = []
+    for _ in range(times):
+        started = time.process_time_ns()
+        work()
+        taken.append((time.process_time_ns() - started) / 1e6)
+    return round(statistics.median(taken), 4)
+
+
+def figures(rooms: int) -> dict[str, float]:
+    """What it costs with so many rooms, in milliseconds of processor time."""
+    with tempfile.TemporaryDirectory(prefix="bench-scrape-") as folder:
+        path = Path(folder) / "lambda_matrix.db"
+        asyncio.run(filled(path, rooms))
+        counting = milliseconds(lambda: census(path), 5)
+        registry, watch = watched(census(path))
+    bot, report = app(), Report({})
+    size = len(scraped(registry, watch, bot, report))
+    move = decided(Move("room", "bound", "event1", "bound", "!room", "!room"))
+    return {
+        "rooms": rooms,
+        "scrape": milliseconds(lambda: scraped(registry, watch, bot, report), 50),
+        "bytes": size,
+        "decision": milliseconds(lambda: [watch.on_decided(move) for _ in range(1000)], 11) / 1000,
+        "start": counting,
+    }
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description="What a scrape costs.")
+    parser.add_argument("--rooms", type=int, action="append", help="how many rooms (10 and 10,000)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    found = [figures(rooms) for rooms in options.rooms or SIZES]
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    out = Console()
+    for its in found:
+        out.print(
+            f"{its['rooms']:>7,} rooms: a scrape {its['scrape']:.2f} ms ({its['bytes']:,} bytes), "
+            f"a decision {its['decision'] * 1000:.1f} µs more, a start {its['start']:.0f} ms more",
+            soft_wrap=True,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

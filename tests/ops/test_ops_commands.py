@@ -1,0 +1,199 @@
+"""The operators' subcommands beside a real bot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.rig.bot import Bot
+from tests.rig.desk import Desk, onboard
+from tests.rig.fixtures import Make
+from tests.rig.ops import surface, told
+from tests.rig.proxy import FaultProxy, Status
+
+pytestmark = pytest.mark.synapse
+STORY = " ".join(f"word{n}" for n in range(30))
+
+
+@pytest.fixture
+async def desk(person: Make, share_bot: Make) -> Desk:
+    return await onboard(await person("alice"), await share_bot())
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+async def test_status_in_words_and_in_json(desk: Desk) -> None:
+    shown = await surface(desk.bot, "status")
+    assert shown.returncode == 0, shown.stderr
+    for words in (f"{desk.bot.user_id} is ready", "store", "sync", "last sync", "echo"):
+        assert words in shown.stdout
+    as_json = await told(desk.bot, "status")
+    assert as_json["ready"] and as_json["phase"] == "live" and as_json["pid"] == desk.bot.pid
+    assert as_json["user_id"] == desk.bot.user_id
+    assert as_json["agents"] == {"echo": True, "slow": True, "shout": True}
+    assert as_json["machines"]["room"]["bound"] >= 1
+    assert as_json["now"]["outbox"] == 0 and as_json["now"]["sync_age"] < 90
+
+
+async def test_status_follows_what_happens(desk: Desk) -> None:
+    """`--watch --json` is a line for each look; here until it has seen an answer being written."""
+    await desk.command(desk.chat, "!agent slow")
+    said = await desk.person.send(desk.chat, STORY)
+    process = await asyncio.create_subprocess_exec(
+        *_command(desk.bot, "status", "--watch", "--json", "--every", "0.2"),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(120):
+            while not json.loads(await process.stdout.readline())["now"]["turns_running"]:
+                pass
+            while json.loads(await process.stdout.readline())["now"]["turns_running"]:
+                pass
+    finally:
+        process.terminate()
+        await process.wait()
+    await desk.person.answer_to(desk.chat, said, saying="word29")
+
+
+async def test_the_socket_is_its_owners_only(desk: Desk) -> None:
+    socket = desk.bot.state_dir / "control.sock"
+    assert stat.S_ISSOCK(socket.stat().st_mode)
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+
+
+async def test_people_and_rooms_of_a_running_and_of_a_stopped_bot(
+    make_bot: Make, person: Make
+) -> None:
+    bot = await make_bot()
+    alice, bob = await onboard(await person("alice"), bot), await onboard(await person("bob"), bot)
+    await alice.new("Kitchen")
+    await alice.archive(await alice.new("Attic"))
+    await bob.command(bob.chat, "!agent shout")
+    await bot.at_rest()
+
+    async def looked() -> list[object]:
+        by_name = {p["user_id"]: p for p in await told(bot, "users")}
+        assert set(by_name) == {alice.me, bob.me}
+        a, b = by_name[alice.me], by_name[bob.me]
+        assert (a["chats"], a["archived"], a["state"]) == (2, 1, "ready")
+        assert (b["chats"], b["archived"], b["agent_id"]) == (1, 0, "shout")
+        assert [p["user_id"] for p in await told(bot, "users", "--agent", "shout")] == [bob.me]
+        assert [p["user_id"] for p in await told(bot, "users", "@bob*")] == [bob.me]
+        assert await told(bot, "users", "--state", "departed") == []
+
+        rooms = await told(bot, "rooms", alice.me)
+        assert {(r["chat_id"], r["name"], r["state"]) for r in rooms if r["kind"] == "chat"} == {
+            ("C1", "Chat 1", "bound"),
+            ("C2", "Kitchen", "bound"),
+            ("C3", "Attic", "archived"),
+        }
+        assert [r["chat_id"] for r in await told(bot, "rooms", "--state", "archived")] == ["C3"]
+        assert {r["room_id"] for r in await told(bot, "rooms", "--kind", "home")} == {
+            alice.home,
+            bob.home,
+        }
+        assert len(await told(bot, "rooms", "--agent", "shout")) == 1
+        shown = await surface(bot, "rooms", "@bob*")
+        assert bob.chat[:8] in shown.stdout.replace("\n", "") and "Kitchen" not in shown.stdout
+        return [by_name, await told(bot, "rooms")]
+
+    running = await looked()
+    await bot.stop()
+    before = tree(bot.state_dir)
+    assert await looked() == running
+    assert tree(bot.state_dir) == before, "a stopped bot's directory is left as it is"
+    nobody = await surface(bot, "status")
+    assert nobody.returncode == 1 and "the bot is not running" in nobody.stderr
+    assert (await surface(bot, "drain")).returncode == 1
+
+
+async def test_effects_that_are_stuck_are_shown_retried_and_dropped(
+    make_bot: Make, person: Make, proxy: FaultProxy
+) -> None:
+    bot = await make_bot(url=proxy.url)
+    desk = await onboard(await person("alice"), bot)
+    await bot.at_rest()
+    assert await told(bot, "outbox") == []
+    away = proxy.arm("PUT", r"/send/m\.room\.message", Status(502), times=None)
+    for text in ("!help rename", "!help new"):
+        await desk.person.send(desk.chat, text)
+    await away.fired(2)
+    async with asyncio.timeout(60):
+        while len(rows := await told(bot, "outbox")) < 2 or not rows[0]["attempts"]:
+            pass
+
+    assert [row["effect"] for row in rows] == ["Notice", "Notice"]
+    assert rows[0]["lane"] == f"talk:{desk.chat}"
+    assert "502" in rows[0]["why"] and rows[1]["attempts"] == 0
+    shown = await surface(bot, "outbox")
+    assert "Notice" in shown.stdout and "rename" not in shown.stdout
+
+    first, second = rows[0]["seq"], rows[1]["seq"]
+    tried = await surface(bot, "outbox", "retry", str(first))
+    assert tried.stdout == f"row {first}: tried again\n"
+    dropped = await surface(bot, "outbox", "drop", str(first), "999999")
+    assert dropped.returncode == 1
+    assert f"row {first}: dropped" in dropped.stdout and "999999: is not there" in dropped.stdout
+    async with asyncio.timeout(60):
+        while [row["seq"] for row in await told(bot, "outbox")] != [second]:
+            pass
+    await bot.stop()
+    assert [row["seq"] for row in await told(bot, "outbox")] == [second], "of a stopped bot"
+
+    away.disarm()
+    await bot.start()
+    await desk.person.until(
+        lambda: [m for m in desk.person.messages(desk.chat, bot.user_id) if "!new" in m.body]
+    )
+    assert not [m for m in desk.person.messages(desk.chat, bot.user_id) if "!rename" in m.body]
+    await bot.at_rest()
+
+
+async def test_drain_lets_answers_finish_and_takes_nothing_new(
+    make_bot: Make, person: Make
+) -> None:
+    bot = await make_bot(settings={"shutdown_grace": 0})
+    desk = await onboard(await person("alice"), bot)
+    await desk.command(desk.chat, "!agent slow")
+    said = await desk.person.send(desk.chat, STORY)
+    await desk.person.answer_to(desk.chat, said)
+
+    draining = asyncio.create_task(surface(bot, "drain"))
+    await bot.logged("bot.stopping")
+    late = await desk.person.send(desk.chat, "one more")
+    done = await draining
+
+    assert done.returncode == 0, done.stderr
+    assert "1 answers run" in done.stdout and "0 answers, 0 effects" in done.stdout
+    assert await bot.died() == 0
+    assert not (bot.state_dir / "control.sock").exists()
+    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == STORY)
+    assert not desk.person.messages_after(desk.chat, late, bot.user_id)
+    await bot.start()
+    await desk.person.answer_to(desk.chat, late, saying="one more")
+
+
+async def test_a_socket_that_a_killed_bot_left_is_no_obstacle(make_bot: Make) -> None:
+    bot = await make_bot()
+    bot.kill()
+    assert (bot.state_dir / "control.sock").exists()
+    gone = await surface(bot, "status")
+    assert gone.returncode == 1 and "the bot is not running" in gone.stderr
+    await bot.start()
+    assert (await told(bot, "status"))["ready"]
+
+
+def _command(bot: Bot, *words: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "surface", *words, "-c", str(bot.root / "surface.yaml")]

@@ -1,0 +1,151 @@
+"""What the log tells and what it never tells; what a service manager is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surface.logs import Hashing, hash_key
+from tests.rig.bot import AGENTS, PASSWORD, Bot
+from tests.rig.desk import Desk, onboard
+from tests.rig.fixtures import Make
+
+SECRET = "xyzzy-plugh"
+NAME = "Plover Room"
+
+
+async def conversation(desk: Desk) -> None:
+    """Everything in which somebody says something, well and badly."""
+    await desk.say(desk.chat, f"my secret is {SECRET}")
+    await desk.command(desk.chat, "!agent slow")
+    growing = await desk.person.send(desk.chat, f"{SECRET} and a few words more to say")
+    await desk.person.answer_to(desk.chat, growing, saying="more to say")
+    await desk.command(desk.chat, f"!save {SECRET}")
+    await desk.command(desk.chat, f"!{SECRET}")
+    await desk.command(desk.chat, f"!load {SECRET}")
+    await desk.new(NAME)
+    await desk.command(desk.chat, "!agent nobody")
+    failed = await desk.person.send(desk.chat, f"{SECRET}?")
+    await desk.person.answer_to(desk.chat, failed)
+    await desk.bot.at_rest()
+
+
+NOBODY = {"id": "nobody", "name": "Nobody", "adapter": "http", "url": "http://127.0.0.1:9"}
+
+
+@pytest.mark.synapse
+async def test_nothing_that_was_said_is_logged(make_bot: Make, someone: Make, mode: str) -> None:
+    bot: Bot = await make_bot(
+        encryption=mode == "encrypted",
+        agents=(*AGENTS, NOBODY),
+        settings={"log": {"format": "json", "level": "debug"}},
+    )
+    desk = await onboard(await someone("alice"), bot)
+    await conversation(desk)
+    await bot.stop()
+
+    log = (bot.root / "bot.log").read_text()
+    assert len(bot.events("decision")) > 20
+    session = json.loads((bot.state_dir / "matrix_store" / "session.json").read_text())
+    secrets = (SECRET, NAME, PASSWORD, session["access_token"], session["pickle_key"])
+    assert not [secret for secret in secrets if secret in log]
+
+
+@pytest.mark.synapse
+async def test_each_decision_is_one_line(make_bot: Make, person: Make) -> None:
+    bot: Bot = await make_bot()
+    desk = await onboard(await person("alice"), bot)
+    said = await desk.person.send(desk.chat, "hello")
+    await desk.person.answer_to(desk.chat, said)
+    await bot.at_rest()
+
+    (accepted,) = bot.events("decision", cause=said)
+    assert accepted["room"] == desk.chat and accepted["ms"] > 0
+    assert accepted["moves"] == ["room bound --talk--> bound"]
+    (started,) = bot.events("decision", cause=f"{said}/start")
+    assert started["moves"] == ["turn waiting --start--> thinking"]
+    (ended,) = bot.events("decision", cause=f"{said}/final")
+    assert ended["moves"] == ["turn streaming --finish--> answered"]
+    assert ended["effects"] == ["Answer"] and ended["room"] == desk.chat
+
+
+@pytest.mark.synapse
+async def test_ids_can_be_hashed(make_bot: Make, person: Make) -> None:
+    bot: Bot = await make_bot(
+        settings={"log": {"format": "json", "level": "debug", "ids": "hashed"}}
+    )
+    desk = await onboard(await person("alice"), bot)
+    await desk.say(desk.chat, "one")
+    await bot.stop()
+    await bot.start()
+    await desk.say(desk.chat, "two")
+    await bot.stop()
+
+    log = (bot.root / "bot.log").read_text()
+    assert not [
+        some for some in (desk.me, bot.user_id, desk.chat, desk.home, desk.space) if some in log
+    ]
+    assert not re.search(r"\$[A-Za-z0-9_\-]{43}", log)
+    talks = [
+        line["room"]
+        for line in bot.events("decision", runs=True)
+        if "room bound --talk--> bound" in line["moves"]
+    ]
+    assert len(talks) == 2 and len(set(talks)) == 1, "the same room is the same hash, for ever"
+    key = bot.state_dir / "log.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@alice:localhost",
+        "matrix_user:@alice:hs.example.org:8448",
+        "!abc:hs",
+        "!" + "r" * 43,
+        "$" + "e" * 43 + "/final/0",
+        "chat:@a.b_c=d/e+f:hs:C3",
+        "Lost: PUT !room:hs refused @bob:hs",
+    ],
+)
+def test_what_is_an_id(text: str) -> None:
+    hashed = Hashing(b"k" * 32).hashed(text)
+    assert not re.search(r"[@!$](?!~[0-9a-f]{12})", hashed)
+    assert hashed == Hashing(b"k" * 32).hashed(text) != Hashing(b"l" * 32).hashed(text)
+
+
+@pytest.mark.parametrize("value", ["!help", "5$ for @nobody", "mail!", 7, None, ["no", {"id": 1}]])
+def test_what_is_none(value: Any) -> None:
+    assert Hashing(b"k" * 32).hashed(value) == value
+
+
+def test_the_key_is_made_once(tmp_path: Path) -> None:
+    assert hash_key(tmp_path / "state") == hash_key(tmp_path / "state") != hash_key(tmp_path)
+
+
+@pytest.mark.synapse
+async def test_the_service_manager_is_told(make_bot: Make, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        address = tmp_path / "notify"
+        manager.bind(str(address))
+        manager.settimeout(60)
+        bot: Bot = await make_bot(env={"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "200000"})
+
+        async def hears(wanted: str) -> list[str]:
+            heard: list[str] = []
+            while wanted not in heard:
+                heard += (await asyncio.to_thread(manager.recv, 4096)).decode().split("\n")
+            return heard
+
+        assert (await hears("READY=1"))[0] == "READY=1"
+        assert await hears("WATCHDOG=1") and await hears("WATCHDOG=1")
+        stopping = asyncio.create_task(hears("STOPPING=1"))
+        await bot.stop()
+        await stopping
