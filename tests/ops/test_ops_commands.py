@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.bot import Bot
+from surface.ops import listing
+from surface.ops.listing import Filters
+from tests.rig.bot import PROJECT
 from tests.rig.desk import Desk, onboard
 from tests.rig.fixtures import Make
 from tests.rig.ops import surface, told
 from tests.rig.proxy import FaultProxy, Status
 
 pytestmark = pytest.mark.synapse
-STORY = " ".join(f"word{n}" for n in range(30))
+STORY = " ".join(f"word{n}" for n in range(300))
+"""Half a minute to tell: a command may take seconds to start where much else runs."""
 
 
 @pytest.fixture
@@ -46,25 +49,27 @@ async def test_status_in_words_and_in_json(desk: Desk) -> None:
 
 
 async def test_status_follows_what_happens(desk: Desk) -> None:
-    """`--watch --json` is a line for each look; here until it has seen an answer being written."""
+    """`--watch --json` is a line for each look."""
     await desk.command(desk.chat, "!agent slow")
     said = await desk.person.send(desk.chat, STORY)
     process = await asyncio.create_subprocess_exec(
-        *_command(desk.bot, "status", "--watch", "--json", "--every", "0.2"),
+        *(sys.executable, "-P", "-m", "surface", "status", "--watch", "--json", "--every", "0.2"),
+        *("-c", str(desk.bot.root / "surface.yaml")),
         stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
+        cwd=PROJECT,
     )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(120):
             while not json.loads(await process.stdout.readline())["now"]["turns_running"]:
                 pass
+            await desk.person.send(desk.chat, "!stop")
             while json.loads(await process.stdout.readline())["now"]["turns_running"]:
                 pass
     finally:
         process.terminate()
         await process.wait()
-    await desk.person.answer_to(desk.chat, said, saying="word29")
+    await desk.person.answer_to(desk.chat, said, saying="word1")
 
 
 async def test_the_socket_is_its_owners_only(desk: Desk) -> None:
@@ -83,37 +88,39 @@ async def test_people_and_rooms_of_a_running_and_of_a_stopped_bot(
     await bob.command(bob.chat, "!agent shout")
     await bot.at_rest()
 
-    async def looked() -> list[object]:
-        by_name = {p["user_id"]: p for p in await told(bot, "users")}
-        assert set(by_name) == {alice.me, bob.me}
-        a, b = by_name[alice.me], by_name[bob.me]
-        assert (a["chats"], a["archived"], a["state"]) == (2, 1, "ready")
-        assert (b["chats"], b["archived"], b["agent_id"]) == (1, 0, "shout")
-        assert [p["user_id"] for p in await told(bot, "users", "--agent", "shout")] == [bob.me]
-        assert [p["user_id"] for p in await told(bot, "users", "@bob*")] == [bob.me]
-        assert await told(bot, "users", "--state", "departed") == []
+    def people(**filters: str) -> list[str]:
+        return [p["user_id"] for p in listing.users(bot.state_dir, Filters(**filters))]
 
-        rooms = await told(bot, "rooms", alice.me)
-        assert {(r["chat_id"], r["name"], r["state"]) for r in rooms if r["kind"] == "chat"} == {
+    def rooms(**filters: str) -> list[tuple[str, str, str]]:
+        found = listing.rooms(bot.state_dir, Filters(**filters))
+        return [(room["chat_id"], room["name"], room["state"]) for room in found]
+
+    async def looked() -> list[object]:
+        told_users, told_rooms = await told(bot, "users"), await told(bot, "rooms")
+        a, b = told_users
+        assert (a["user_id"], a["chats"], a["archived"], a["state"]) == (alice.me, 2, 1, "ready")
+        assert (b["user_id"], b["chats"], b["archived"], b["agent_id"]) == (bob.me, 1, 0, "shout")
+        assert people(agent="shout") == people(person="@bob*") == [bob.me]
+        assert people(state="departed") == []
+        assert rooms(person=alice.me, kind="chat") == [
             ("C1", "Chat 1", "bound"),
             ("C2", "Kitchen", "bound"),
             ("C3", "Attic", "archived"),
-        }
-        assert [r["chat_id"] for r in await told(bot, "rooms", "--state", "archived")] == ["C3"]
-        assert {r["room_id"] for r in await told(bot, "rooms", "--kind", "home")} == {
-            alice.home,
-            bob.home,
-        }
-        assert len(await told(bot, "rooms", "--agent", "shout")) == 1
-        shown = await surface(bot, "rooms", "@bob*")
-        assert bob.chat[:8] in shown.stdout.replace("\n", "") and "Kitchen" not in shown.stdout
-        return [by_name, await told(bot, "rooms")]
+        ]
+        assert rooms(state="archived") == [("C3", "Attic", "archived")]
+        assert rooms(agent="shout") == rooms(person=bob.me, kind="chat")
+        homes = listing.rooms(bot.state_dir, Filters(kind="home"))
+        assert [room["room_id"] for room in homes] == [alice.home, bob.home]
+        assert {room["room_id"] for room in told_rooms} >= {alice.chat, bob.chat, alice.home}
+        return [told_users, told_rooms]
 
     running = await looked()
     await bot.stop()
     before = tree(bot.state_dir)
     assert await looked() == running
     assert tree(bot.state_dir) == before, "a stopped bot's directory is left as it is"
+    shown = await surface(bot, "rooms", "@bob*", "--kind", "chat")
+    assert "Chat 1" in shown.stdout and "Kitchen" not in shown.stdout
     nobody = await surface(bot, "status")
     assert nobody.returncode == 1 and "the bot is not running" in nobody.stderr
     assert (await surface(bot, "drain")).returncode == 1
@@ -193,7 +200,3 @@ async def test_a_socket_that_a_killed_bot_left_is_no_obstacle(make_bot: Make) ->
     assert gone.returncode == 1 and "the bot is not running" in gone.stderr
     await bot.start()
     assert (await told(bot, "status"))["ready"]
-
-
-def _command(bot: Bot, *words: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "surface", *words, "-c", str(bot.root / "surface.yaml")]
