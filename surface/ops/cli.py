@@ -138,7 +138,10 @@ def drain(
     if last is None:
         raise Failure("the bot ended before it was drained; what was running is answered later")
     left = last["left"]
-    out.print(f"Stopped. For the next start: {left['turns']} answers, {left['effects']} effects.")
+    out.print(
+        f"Stopped. For the next start: {left['inbox']} inputs, {left['turns']} answers, "
+        f"{left['outbox']} effects."
+    )
 
 
 @outbox_app.callback()

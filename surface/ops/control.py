@@ -12,10 +12,11 @@ import os
 import time
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from store.store import Table
 from surface.health import Health
 from surface.ops.metrics import Watch
 from surface.ops.reading import MACHINES, read
@@ -23,6 +24,9 @@ from surface.outbox import lane_of
 
 if TYPE_CHECKING:
     from surface.app import App
+
+PENDING: Final[tuple[Table, ...]] = ("inbox", "turns", "outbox")
+"""What the next start goes on with."""
 
 
 class Control:
@@ -107,8 +111,7 @@ class Control:
         await response.write(_line({"running": running, "waiting": waiting}))
         app.drain(float(body["within"]))
         await self.ended.wait()
-        waiting, running = app.turns.counts
-        left = {"turns": waiting + running, "effects": len(app.outbox)}
+        left = {table: len(await app.ledger.store.scan(table)) for table in PENDING}
         await response.write(_line({"left": left}))
         return response
 

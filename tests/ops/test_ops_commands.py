@@ -168,27 +168,34 @@ async def test_effects_that_are_stuck_are_shown_retried_and_dropped(
     await bot.at_rest()
 
 
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [(("drain",), "0 inputs, 0 answers, 0 effects"), (("drain", "--within", "0"), "1 answers")],
+    ids=["as long as it takes", "at once"],
+)
 async def test_drain_lets_answers_finish_and_takes_nothing_new(
-    make_bot: Make, person: Make
+    make_bot: Make, person: Make, words: tuple[str, ...], left: str
 ) -> None:
-    bot = await make_bot(settings={"shutdown_grace": 0})
+    bot = await make_bot(settings={"shutdown_grace": 1})
     desk = await onboard(await person("alice"), bot)
     await desk.command(desk.chat, "!agent slow")
     said = await desk.person.send(desk.chat, STORY)
     await desk.person.answer_to(desk.chat, said)
 
-    draining = asyncio.create_task(surface(bot, "drain"))
+    draining = asyncio.create_task(surface(bot, *words))
     await bot.logged("bot.stopping")
     late = await desk.person.send(desk.chat, "one more")
     done = await draining
 
     assert done.returncode == 0, done.stderr
-    assert "1 answers run" in done.stdout and "0 answers, 0 effects" in done.stdout
+    assert "1 answers run" in done.stdout and left in done.stdout
     assert await bot.died() == 0
     assert not (bot.state_dir / "control.sock").exists()
-    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == STORY)
     assert not desk.person.messages_after(desk.chat, late, bot.user_id)
+    if len(words) == 1:
+        await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == STORY)
     await bot.start()
+    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == STORY, timeout=150)
     await desk.person.answer_to(desk.chat, late, saying="one more")
 
 
