@@ -152,6 +152,35 @@ async def log_in_again(settings: Settings) -> Session:
     return session
 
 
+async def end_device(settings: Settings) -> Session:
+    """Log the bot's device out, and delete its session and encryption keys.
+
+    Raises:
+        SessionError: there is none, or the homeserver does not answer; nothing was changed.
+        StoreError: the bot is running.
+    """
+    session = known_session(settings)
+    if session is None:
+        raise SessionError(f"{settings.user_id} is not logged in; there is nothing to end")
+    lock = _lock(settings)
+    try:
+        try:
+            async with sessions.asking(
+                session.homeserver, session.user_id, session.access_token
+            ) as api:
+                await api.request("POST", f"{CLIENT}/logout", {}, timeout=30)
+        except TokenDead:
+            log.info("session.over", device=session.device_id, hint="the homeserver had ended it")
+        except (Lost, MatrixError) as error:
+            raise SessionError(
+                f"{session.homeserver} does not log {session.device_id} out: {error}; try again"
+            ) from error
+        sessions.discard(settings.state_dir / MATRIX_STORE)
+    finally:
+        lock.release()
+    return session
+
+
 def login_hint(settings: Settings) -> str:
     """What to do when the homeserver no longer knows the token."""
     dead = (

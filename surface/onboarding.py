@@ -157,16 +157,22 @@ def stay(case: Case, room: RoomMachine) -> None:
         case.say(room.record.room_id, "bind-done", chat=chat_id, agent=agent.name)
 
 
-def forget(case: Case, user: UserMachine, room_id: str) -> None:
-    """Delete what is kept about a person, and leave their rooms."""
+def forget(case: Case, user: UserMachine, room_id: str | None) -> None:
+    """Delete what is kept about a person, and leave their rooms.
+
+    Args:
+        room_id: where they asked for it, and are told; None: somebody else did.
+    """
     person = user.record.user_id
     theirs = [
         stored.body["room_id"]
         for _, stored in case.scan("rooms", "")
         if person in (stored.body["matrix_user_id"], stored.body["inviter"])
     ]
-    case.say(room_id, "forgotten")
-    for room in [case.room(each) for each in dict.fromkeys([*theirs, room_id])]:
+    if room_id is not None:
+        case.say(room_id, "forgotten")
+        theirs.append(room_id)
+    for room in [case.room(each) for each in dict.fromkeys(theirs)]:
         if room.knows("forget"):
             room.take("forget")
     for where, whose in list(case.memory.trays):

@@ -101,6 +101,19 @@ def keep(folder: Path, session: Session, *, aside: bool = True) -> None:
         ) from None
 
 
+def discard(folder: Path) -> None:
+    """Delete the session and the crypto state of its device; what belongs to the account stays.
+
+    Raises:
+        SessionError: a file cannot be deleted.
+    """
+    try:
+        for file in [*folder.glob("*.db*"), *folder.glob(f"{FILE}*")]:
+            file.unlink()
+    except OSError as error:
+        raise SessionError(f"{folder}: cannot be cleared ({error.strerror})") from error
+
+
 @asynccontextmanager
 async def asking(homeserver: str, user_id: str, access_token: str = "") -> AsyncIterator[Api]:
     """The homeserver for single requests: no encryption, nothing written.

@@ -302,6 +302,23 @@ class Bot:
                 found.append(Made(room_id, marker.get("kind"), marker.get("chat_id"), marker))
         return found
 
+    async def write_account_data(self, kind: str, content: dict[str, Any]) -> None:
+        """Set account data of the bot's account, as another installation of it would."""
+        api = MatrixApi(self._direct_url, self.login.access_token)
+        try:
+            await api.call("PUT", "user", self.user_id, "account_data", kind, json=content)
+        finally:
+            await api.close()
+
+    async def devices(self) -> set[str]:
+        """The devices of the bot's account."""
+        api = MatrixApi(self._direct_url, self.login.access_token)
+        try:
+            answer = await api.call("GET", "devices")
+        finally:
+            await api.close()
+        return {str(device["device_id"]) for device in answer["devices"]}
+
     # --- inside -------------------------------------------------------------------------------
 
     def write_config(self) -> Path:

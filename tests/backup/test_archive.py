@@ -1,0 +1,156 @@
+"""An archive is what was written, or nothing at all."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import random
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from surface.backup import archive
+from surface.backup.contents import AGENTS, DATABASE, Manifest
+from surface.backup.errors import BackupError
+
+MEMBERS = {DATABASE: b"SQLite, as it were" * 300, "matrix_store/identity.json": b"{}", AGENTS: b""}
+
+
+def manifest(**changes: object) -> Manifest:
+    values: dict[str, object] = {
+        "format": 1,
+        "made_at": "2026-01-01T00:00:00+00:00",
+        "program": "0.1",
+        "db_schema": 1,
+        "documents": {"users": 1},
+        "user_id": "@lambda:localhost",
+        "installation_id": "abc",
+        "members": [archive.member(name, data) for name, data in MEMBERS.items()],
+    }
+    return Manifest.model_validate(values | changes)
+
+
+@pytest.fixture(scope="module", params=[None, "some words"], ids=["plain", "sealed"])
+def packed(request: pytest.FixtureRequest) -> tuple[bytes, str | None]:
+    return archive.packed(manifest(), MEMBERS, request.param), request.param
+
+
+def test_what_was_packed_is_unpacked(packed: tuple[bytes, str | None]) -> None:
+    data, passphrase = packed
+    told, members = archive.opened(data, passphrase)
+    assert members == MEMBERS
+    assert told == manifest()
+    assert (b"SQLite" in data) is False
+
+
+def test_the_same_contents_make_the_same_bytes() -> None:
+    assert archive.packed(manifest(), MEMBERS, None) == archive.packed(manifest(), MEMBERS, None)
+
+
+def test_any_tar_lists_it() -> None:
+    with tarfile.open(fileobj=io.BytesIO(archive.packed(manifest(), MEMBERS, None))) as tar:
+        assert tar.getnames() == ["manifest.json", *MEMBERS]
+
+
+def test_every_altered_byte_is_seen() -> None:
+    data = archive.packed(manifest(), MEMBERS, None)
+    for place in range(len(data)):
+        with pytest.raises(BackupError):
+            archive.opened(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :], None)
+
+
+def test_every_torn_end_is_seen() -> None:
+    data = archive.packed(manifest(), MEMBERS, None)
+    for length in range(len(data)):
+        with pytest.raises(BackupError):
+            archive.opened(data[:length], None)
+
+
+def test_something_after_the_end_is_seen() -> None:
+    data = archive.packed(manifest(), MEMBERS, None)
+    for more in (b"\n", data):
+        with pytest.raises(BackupError):
+            archive.opened(data + more, None)
+
+
+@pytest.mark.parametrize("harm", ["altered", "torn", "other words"])
+def test_a_sealed_one_is_proven_too(harm: str) -> None:
+    data, words = archive.packed(manifest(), MEMBERS, "some words"), "some words"
+    if harm == "altered":
+        place = random.Random(1).randrange(len(data) // 2, len(data))
+        data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    elif harm == "torn":
+        data = data[:-1]
+    else:
+        words = harm
+    with pytest.raises(BackupError, match="another passphrase, or the file was damaged or altered"):
+        archive.opened(data, words)
+
+
+def test_a_plain_one_does_not_pass_for_a_sealed_one() -> None:
+    with pytest.raises(BackupError, match="not encrypted"):
+        archive.opened(archive.packed(manifest(), MEMBERS, None), "some words")
+    with pytest.raises(BackupError, match="--passphrase-file"):
+        archive.opened(archive.packed(manifest(), MEMBERS, "some words"), None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"format": 2}, {"db_schema": 1000}, {"documents": {"users": 99}}, {"documents": {"new": 1}}],
+)
+def test_a_newer_one_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(BackupError, match="newer surface"):
+        archive.opened(archive.packed(manifest(**changes), MEMBERS, None), None)
+
+
+def sealed_by_hand(names: dict[str, bytes], told: Manifest, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """An archive with a true last line, by somebody who means harm."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in [("manifest.json", told.model_dump_json().encode()), *names.items()]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            if name != "manifest.json":
+                info.type, info.linkname = kind, "/etc/hostname"
+            tar.addfile(info, io.BytesIO(data))
+    body = gzip.compress(out.getvalue())
+    return body + b"\nsurface-backup sha256 " + hashlib.sha256(body).hexdigest().encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "/etc/evil",
+        "matrix_store/../../evil",
+        "matrix_store/",
+        "matrix_store/session.json",
+    ],
+)
+def test_nothing_gets_out_of_the_state_directory(name: str) -> None:
+    told = manifest(members=[archive.member(name, b"x")])
+    with pytest.raises(BackupError):
+        archive.opened(sealed_by_hand({name: b"x"}, told), None)
+
+
+def test_links_are_refused() -> None:
+    told = manifest(members=[archive.member(DATABASE, b"")])
+    with pytest.raises(BackupError, match="no plain file"):
+        archive.opened(sealed_by_hand({DATABASE: b""}, told, tarfile.SYMTYPE), None)
+
+
+@pytest.mark.parametrize("names", [{}, {DATABASE: b"y"}, {DATABASE: b"x", AGENTS: b""}])
+def test_other_members_than_the_manifests(names: dict[str, bytes]) -> None:
+    told = manifest(members=[archive.member(DATABASE, b"x")])
+    with pytest.raises(BackupError):
+        archive.opened(sealed_by_hand(names, told), None)
+
+
+def test_a_file_that_is_there_is_never_replaced(tmp_path: Path) -> None:
+    archive.keep(tmp_path / "a", b"one")
+    with pytest.raises(BackupError, match="is there already"):
+        archive.keep(tmp_path / "a", b"two")
+    assert [(f.name, f.read_bytes()) for f in tmp_path.iterdir()] == [("a", b"one")]
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
