@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -29,11 +27,11 @@ from config import (
 )
 from store import MemoryStore, StoreError
 from store.examine import examine, holder
+from surface import doctor, doctor_encryption, doctor_online
+from surface.finding import Finding
 from surface.login import DATABASE, known_session, verify
 from surface.matrix import session as sessions
-from surface.matrix.api import CLIENT, Lost, MatrixError, TokenDead, path
-from surface.matrix.cross_signing import is_signed, published_keys
-from surface.matrix.secret_storage import NoRecoveryKey, read_recovery_key
+from surface.matrix.api import CLIENT, Lost, MatrixError, TokenDead
 from surface.matrix.session import LoginLimited, SessionError
 from surface.platform.directory import AdapterMissing, Directory
 from surface.platform.interface import Health
@@ -41,18 +39,7 @@ from surface.platform.interface import Health
 TIMEOUT = 10.0
 """Seconds for each question to the homeserver or to an agent."""
 
-Level = Literal["ok", "warn", "fail"]
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """How one thing stands."""
-
-    level: Level
-    what: str
-    found: str
-    to_do: str = ""
 
 
 def check(config: Path | None, out: Console) -> bool:
@@ -95,6 +82,7 @@ def _findings(config: Path | None) -> Iterator[Finding]:
             yield Finding("fail", "agents", problem, "correct it")
     yield from _state(settings)
     yield _folder("workspace", "workspace_dir", settings.workspace_dir)
+    yield from doctor.local(settings, config)
     yield from asyncio.run(_online(settings, agents))
 
 
@@ -142,8 +130,12 @@ def _folder(what: str, key: str, folder: Path) -> Finding:
 async def _online(settings: Settings, agents: Registry | None) -> list[Finding]:
     findings = [await _homeserver(settings)]
     findings.append(await _login(settings, reached=findings[0].level == "ok"))
-    if all(finding.level == "ok" for finding in findings):
-        findings.append(await _encryption(settings))
+    if findings[0].level == "ok":
+        well = findings[1].level == "ok"
+        session = known_session(settings) if well else None
+        findings += await doctor_online.online(settings, session)
+        if well:
+            findings.append(await doctor_encryption.encryption(settings, session))
     if agents is not None:
         findings += await _agents(agents)
     return findings
@@ -204,39 +196,6 @@ async def _first_login(settings: Settings, way: PasswordLogin) -> Finding:
     await sessions.log_out(tried)
     found = f"no session yet: the first start logs {settings.user_id} in with the password"
     return Finding("ok", "login", found)
-
-
-async def _encryption(settings: Settings) -> Finding:
-    """Whether the bot's device is signed, so that clients show no warning."""
-    what, session = "encryption", known_session(settings)
-    if settings.recovery_key is not None:
-        try:
-            read_recovery_key(settings.recovery_key.get_secret_value())
-        except NoRecoveryKey as error:
-            return Finding("fail", what, f"`recovery_key` cannot be read: {error}", "correct it")
-    if session is None:
-        found = "the first start publishes the device's keys and signs them"
-        return Finding("ok", what, found)
-    me, device_id = session.user_id, session.device_id
-    try:
-        async with sessions.asking(settings.homeserver, me, session.access_token) as api:
-            query: dict[str, object] = {"device_keys": {me: []}}
-            known = await api.request("POST", path("keys", "query"), query, timeout=TIMEOUT)
-    except (Lost, MatrixError, TokenDead) as error:
-        return Finding("warn", what, f"the homeserver does not tell the device's keys: {error}")
-    public = published_keys(known, me)["self_signing"]
-    of_ours = known.get("device_keys")
-    devices = of_ours.get(me) if isinstance(of_ours, dict) else None
-    device = devices.get(device_id) if isinstance(devices, dict) else None
-    if not isinstance(device, dict):
-        return Finding("ok", what, f"the next start publishes the keys of device {device_id}")
-    if public is not None and is_signed(device, me, public):
-        return Finding("ok", what, f"device {device_id} is signed by the account's identity")
-    if public is None:
-        return Finding("ok", what, "the next start makes an identity and signs the device with it")
-    to_do = "set `recovery_key` and start the bot, or run `surface recovery-key --reset`"
-    found = f"device {device_id} is not signed: clients warn of it, strict ones exchange nothing with it"
-    return Finding("warn", what, found, to_do)
 
 
 async def _agents(agents: Registry) -> list[Finding]:
