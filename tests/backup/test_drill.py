@@ -121,6 +121,29 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
+async def test_the_drill_beside_the_running_bot(make_bot: Make, person: Make) -> None:
+    """As compose/README.md has it: restored elsewhere, looked at, and its device ended again."""
+    bot, alice = await make_bot(), await person("alice")
+    _, one = await onboarded(bot, alice)
+    await told(bot, "backup", str(bot.root / "backup"))
+    two = await new_chat(alice, one, "Two")
+    await ask(alice, two, "hello", "hello")
+    await bot.at_rest()
+    made, devices, before = await bot.made(), await bot.devices(), kept(bot)
+
+    running, bot.settings = bot.settings, bot.settings | {"state_dir": str(bot.root / "drill")}
+    await told(bot, "restore", str(bot.root / "backup"))
+    await told(bot, "check")
+    preview = json.loads(await told(bot, "reconcile", "--dry-run", "--json"))
+    assert two in [step["where"] for step in preview["steps"]]
+    await told(bot, "logout", "--yes")
+    bot.settings = running
+
+    assert (await bot.made(), await bot.devices()) == (made, devices)
+    await ask(alice, one, "still you?", "still you?")
+    assert not differences(before, kept(bot))
+
+
 async def test_ids_issued_after_the_backup_and_gone_since_are_not_issued_again(
     make_bot: Make, person: Make
 ) -> None:
