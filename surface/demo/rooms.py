@@ -18,6 +18,7 @@ Event = dict[str, Any]
 # As in `surface.matrix.rooms`, which would bring nio with it: a second of every start.
 MARKER = "lambda.surface.room"
 SOURCE = "lambda.surface.source"
+DIALOG = "lambda.surface.dialog"
 _PREVIEW = "preview-"
 
 
@@ -35,6 +36,8 @@ class Message:
     source: str
     """The bot's key of its latest version, empty for other people's."""
     edited: bool = False
+    asks: bool = False
+    """It waits for an answer itself."""
 
 
 @dataclass
@@ -113,7 +116,12 @@ class Room:
         if event["event_id"] not in self.messages and content.get("msgtype"):
             reply = (relation.get("m.in_reply_to") or {}).get("event_id")
             self.messages[event["event_id"]] = Message(
-                event["event_id"], event["sender"], reply_to=reply, source=source, **_words(content)
+                event["event_id"],
+                event["sender"],
+                reply_to=reply,
+                source=source,
+                asks=DIALOG in content,
+                **_words(content),
             )
 
 

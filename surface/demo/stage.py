@@ -1,7 +1,8 @@
 """A script's stage: the guest says the lines, waits for the answers, and the transcript is printed.
 
-Rules: a message to an agent is answered by the agent's finished words (or by a notice in reply to it), a
-command by a notice. An answer that points to rooms is over when the guest is in them.
+Rules: a message to an agent is answered by the agent's finished words, by a question of the agent, or by a
+notice in reply to it; a command by a notice, and one that answers such a question by what the agent says
+then. An answer that points to rooms is over when the guest is in them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class GuestStage:
         self._guest = setting.guest
         self._room_id = setting.home
         self._said: dict[str, str] = {}
+        self._asked_back: dict[str, str] = {}
+        """By room, the message that an agent has answered with a question."""
         self._headed: str | None = None
         self._standing = ""
         self._shown = (
@@ -54,6 +57,10 @@ class GuestStage:
             lambda: self._answer(event_id, text),
             f"`{_short(text)}` was not answered",
         )
+        if answer is not None and answer.asks:
+            self._asked_back.setdefault(room_id, event_id)
+        else:
+            self._asked_back.pop(room_id, None)
         await self._follow_links(answer)
         self.show()
 
@@ -114,9 +121,11 @@ class GuestStage:
         is_command = isinstance(parse(text), Command)
         for message in self._room().answers(event_id, self._guest.bot):
             unasked = message.kind == "m.notice" and message.reply_to is None
-            if is_command or not unasked:
+            if is_command or not unasked or message.asks:
                 return message
-        return None
+        earlier = self._asked_back.get(self._room_id, "")
+        answers = self._room().answers(earlier, self._guest.bot)
+        return next((message for message in answers if message.kind != "m.notice"), None)
 
     def _recent(self) -> list[Message]:
         """What others said since the guest's last line here, or all that is seen."""

@@ -148,6 +148,17 @@ def test_a_script_that_means_nothing_fails_before_anything_starts(
     assert done.stdout == "" and "Starting" not in done.stderr
 
 
+def test_an_agent_that_asks_back_is_answered(
+    data: Path, first: subprocess.CompletedProcess[str], tmp_path: Path
+) -> None:
+    lines = ["/room Chat 1", "!agent echo", "confirm", "!yes", "confirm", "!no", "!help", "after"]
+    done = finished(data, "--script", script(tmp_path, *lines))
+    assert done.returncode == 0, done.stderr
+    said = re.findall(r"^Echo +(.+)$", done.stdout, re.M)
+    assert said[-3:] == ["You said yes.", "You said no.", "after"]
+    assert "every one of 7 lines was answered" in done.stdout
+
+
 def test_a_room_that_is_not_there_fails_and_names_those_that_are(
     data: Path, first: subprocess.CompletedProcess[str], tmp_path: Path
 ) -> None:

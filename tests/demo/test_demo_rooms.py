@@ -45,6 +45,7 @@ def room(*events: dict[str, Any]) -> Room:
 
 def test_guest_and_bot_mean_the_same_events() -> None:
     assert demo_rooms.MARKER == bot_rooms.MARKER and demo_rooms.SOURCE == bot_rooms.SOURCE
+    assert demo_rooms.DIALOG == bot_rooms.DIALOG
 
 
 def test_an_answer_grows_until_its_last_words() -> None:
