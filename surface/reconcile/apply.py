@@ -33,8 +33,8 @@ from surface.reconcile.steps import (
     Tell,
     Want,
     Write,
-    described,
 )
+from surface.reconcile.words import described
 from surface.upgrades import carry_over, take_over
 
 log = structlog.get_logger()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from surface.reconcile.look import look
 from surface.reconcile.observe import Picture
 from surface.reconcile.plan import plan
 from surface.reconcile.run import documents_of
-from surface.reconcile.steps import Step, described, outcome_of
+from surface.reconcile.steps import Step, outcome_of
+from surface.reconcile.words import described
 
 
 def preview(
@@ -56,18 +58,30 @@ def preview(
         return
     if looked is None:
         out.print(
-            "Only the registry is compared: the store knows where to go on. --full looks at all rooms."
+            "Only the agents were compared: the bot goes on from where it stopped, and looks at all rooms "
+            "when it is up. --full looks at them now."
         )
     else:
         out.print(f"{looked} rooms looked at.")
     if not steps:
         out.print("Nothing to mend.")
         return
+    out.print(table_of(steps))
+
+
+def table_of(steps: Sequence[Step]) -> Table:
+    """The steps for people. Ids are broken, not cut: they are there to be copied."""
     table = Table("outcome", "found", "where", "what would be done")
+    for column in table.columns:
+        column.overflow = "fold"
     for step in steps:
-        cells = (str(outcome_of(step)), *described(step))
-        table.add_row(*(Text(cell) for cell in cells))
-    out.print(table)
+        table.add_row(*(_cell(text) for text in (outcome_of(step), *described(step))))
+    return table
+
+
+def _cell(text: str) -> Text:
+    """Names are anybody's: what would steer the terminal is shown, not done."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 async def _planned(

@@ -39,7 +39,7 @@ def judge_room(view: View, room_id: str) -> Iterator[Step]:
                 yield Gone(room_id)
         return
     if seen.odd_marker is not None:
-        yield Tell("forged marker", room_id, seen.odd_marker)
+        yield Tell("marker that does not count", room_id, seen.odd_marker)
     if seen.space or room_id in view.retired | view.leaving | view.joining:
         return
     read = view.read_binding(seen)

@@ -156,32 +156,3 @@ def outcome_of(step: Step) -> Outcome:
             return "told"
         case _:
             return "repaired"
-
-
-def described(step: Step) -> tuple[str, str, str]:
-    """What, where, and what is done: a line of the table for people."""
-    match step:
-        case Take(machine, key, event, details):
-            shown = ", ".join(f"{k}={v}" for k, v in details.items())
-            return f"{machine} {event.removeprefix('observed_')}", key, shown or event
-        case AdoptPerson(user_id, details):
-            return "person found in Matrix", user_id, f"Space {details.get('room_id')}"
-        case AdoptRoom(room_id, event, details):
-            shown = details.get("chat_id") or event.removeprefix("observed_")
-            return "room found in Matrix", room_id, f"taken over as {shown}"
-        case Complete(owner, nonce, room_id):
-            return "creation complete", room_id, f"{nonce} of {owner}"
-        case Gone(room_id):
-            return "room gone", room_id, "lost"
-        case Return(user_id):
-            return "person is back", user_id, "welcomed in their Space"
-        case CarryOver(old, new):
-            return "room upgraded", old, f"binding goes to {new}"
-        case Want(effect, why):
-            return why, getattr(effect, "room_id", ""), type(effect).__name__
-        case Write(due):
-            return "mirror does not fit", due.room_id, f"written again: {due.kind}"
-        case Raise(value):
-            return "counter too low", "PLATFORM_CHAT_SEQ", f"raised to {value}"
-        case Tell(what, where, why):
-            return what, where, f"left as it is: {why}"

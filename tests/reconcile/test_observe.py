@@ -108,7 +108,7 @@ def test_a_forged_marker_is_told_and_nothing_is_adopted(kind: str) -> None:
     forged = {"v": 1, "kind": kind, "owner": EVE, "nonce": "n", "chat_id": "C9"}
     create = event("m.room.create", {"type": "m.space"} if kind == "space" else {}, sender=EVE)
     steps = planned(("!evil", create), ("!evil", event(MARKER, forged, sender=EVE)))
-    assert [step.what for step in steps if isinstance(step, Tell)] == ["forged marker"]
+    assert [step.what for step in steps if isinstance(step, Tell)] == ["marker that does not count"]
     assert len(steps) == 1
 
 
