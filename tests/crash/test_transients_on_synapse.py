@@ -47,6 +47,11 @@ async def an_agents_question(bot: Bot, alice: Person, chat: str) -> None:
     await ask(alice, chat, "confirm", "Shall I go on?")
 
 
+async def a_staged_file(bot: Bot, alice: Person, chat: str) -> None:
+    event, sign = await alice.send_file(chat, "wait.txt", b"x"), (bot.user_id, "📎")
+    await alice.until(lambda: sign in alice.reactions(chat, event), what="the sign under the file")
+
+
 async def thinking(bot: Bot, alice: Person, chat: str) -> None:
     bot.kill()
     await alice.send(chat, LONG)
@@ -67,6 +72,7 @@ TRANSIENT: tuple[Begin, ...] = (
     whether_to_archive,
     whether_to_forget,
     an_agents_question,
+    a_staged_file,
     thinking,
     streaming,
 )

@@ -11,16 +11,23 @@ from surface.commands.registry import COMMANDS
 from surface.commands.spec import Spec
 from tests.surface.place import Place, asking, place, restarted, running
 from tests.surface.test_command_table import OPEN, PLAUSIBLE
+from tests.surface.test_files_decisions import send, taken
 
 RUNNING = ("thinking", "streaming")
+LEFT = (*OPEN, "staged file")
+"""What is open in a room: questions and lists, and a file that waits for words."""
 
 
-async def left_open(purpose: str) -> Place:
-    """A process has put this question into the room and died; its agent's turn waits in the store."""
+async def left_open(what: str) -> Place:
+    """A process has left this open in the room and died; an agent that asks has a turn in the store."""
     there = await place()
-    if purpose == "agent_question":
+    if what == "staged file":
+        await send(there)
+        assert there.memory.trays
+        return restarted(there)
+    if what == "agent_question":
         await running(there, "thinking")
-    asking(there, purpose)
+    asking(there, what)
     return restarted(there)
 
 
@@ -28,11 +35,11 @@ def words(spec: Spec) -> str:
     return f"!{spec.name} {PLAUSIBLE.get(spec.name, '')}".strip()
 
 
-@pytest.mark.parametrize("purpose", OPEN)
+@pytest.mark.parametrize("what", LEFT)
 @pytest.mark.parametrize("spec", COMMANDS, ids=lambda spec: spec.name)
-async def test_every_command_works_as_if_nothing_had_been_asked(spec: Spec, purpose: str) -> None:
-    there, blank = await left_open(purpose), await place()
-    if purpose == "agent_question":
+async def test_every_command_works_as_if_nothing_had_been_open(spec: Spec, what: str) -> None:
+    there, blank = await left_open(what), await place()
+    if what == "agent_question":
         await running(blank, "thinking")
         blank = restarted(blank)
     said, wanted = await there.say(words(spec)), await blank.say(words(spec))
@@ -40,12 +47,13 @@ async def test_every_command_works_as_if_nothing_had_been_asked(spec: Spec, purp
     assert said.words or said.asked
 
 
-@pytest.mark.parametrize("purpose", OPEN)
+@pytest.mark.parametrize("what", LEFT)
 @pytest.mark.parametrize("body", ["hello", "1", "2 or 3"])
-async def test_what_is_said_is_talk(body: str, purpose: str) -> None:
-    there = await left_open(purpose)
+async def test_what_is_said_is_talk(body: str, what: str) -> None:
+    there = await left_open(what)
     said = await there.say(body)
     assert said.turns and not said.words
+    assert await taken(there, said) == []
 
 
 @pytest.mark.parametrize("spec", COMMANDS, ids=lambda spec: spec.name)
