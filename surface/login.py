@@ -141,6 +141,7 @@ async def log_in_again(settings: Settings) -> Session:
         )
         try:
             lock = lock or _lock(settings)
+            session = replace(session, pickle_key=_key_of_before(settings) or session.pickle_key)
             kept = replace(session, pickle_key=_kept(settings, session))
             sessions.keep(settings.state_dir / MATRIX_STORE, kept)
         except (StoreError, SessionError):
@@ -221,6 +222,15 @@ def _pickle_key(settings: Settings, stored: Session | None) -> str:
             "that the settings do not name any more; set it again (or SURFACE_PICKLE_KEY_FILE)"
         )
     return stored.pickle_key
+
+
+def _key_of_before(settings: Settings) -> str:
+    """The pickle key of the session that is replaced: with it the identity is sealed, which stays."""
+    try:
+        stored = sessions.load(settings.state_dir / MATRIX_STORE)
+    except SessionError:
+        return ""
+    return stored.pickle_key if stored is not None else ""
 
 
 def _kept(settings: Settings, session: Session) -> str:

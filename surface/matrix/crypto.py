@@ -111,18 +111,19 @@ class Crypto:
     async def housekeeping(self) -> None:
         """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync."""
         client, olm = self._client, self._olm
-        steps: tuple[tuple[bool, Callable[[], Awaitable[None]]], ...] = (
-            (bool(olm.outgoing_to_device_messages), self._send_waiting),
-            (client.should_upload_keys or self._wants_fallback, self._upload),
-            (client.should_query_keys, self._query),
+        # What is to be sent comes last: claimed keys make a message, and the next sync may be long.
+        steps: tuple[tuple[Callable[[], bool], Callable[[], Awaitable[None]]], ...] = (
+            (lambda: client.should_upload_keys or self._wants_fallback, self._upload),
+            (lambda: client.should_query_keys, self._query),
             (
-                client.should_claim_keys,
+                lambda: client.should_claim_keys,
                 lambda: self._claim(client.get_users_for_key_claiming()),
             ),
+            (lambda: bool(olm.outgoing_to_device_messages), self._send_waiting),
         )
-        for needed, step in steps:
+        for is_needed, step in steps:
             try:
-                if needed:
+                if is_needed():
                     await step()
             except (Lost, MatrixError) as error:
                 log.warning(

@@ -118,14 +118,15 @@ class CrossSigning:
             await self._store(kept)
             await self._publish(kept.identity)
             log.info("identity.published", master=kept.identity.master.public)
-        elif kept is None or not kept.identity.is_published(published):
-            kept = Kept(await self._recovered(published))
-            self._keep(kept)
-            log.info("identity.recovered", hint="by the recovery key")
-        elif kept.recovery_key is None and given is not None and not await self._opens(given):
-            kept = replace(kept, recovery_key=given)
-            self._keep(kept)
-        await self._store(kept)
+        else:
+            if kept is None or not kept.identity.is_published(published):
+                kept = Kept(await self._recovered(published))
+                self._keep(kept)
+                log.info("identity.recovered", hint="by the recovery key")
+            elif kept.recovery_key is None and given and not await self._opens(given):
+                kept = replace(kept, recovery_key=given)
+                self._keep(kept)
+            await self._store(kept)
         await self._sign_device(kept.identity, known)
         if kept.recovery_key is not None:
             if kept.recovery_key != given:

@@ -265,6 +265,23 @@ async def test_a_lost_store_without_the_recovery_key(desk: Desk) -> None:
     await clean(desk)
 
 
+async def test_another_login_is_signed_without_the_recovery_key(
+    crypto_person: Make, bot: Bot
+) -> None:
+    alice = await crypto_person("alice", cross_sign=True, only_signed=True)
+    desk = await onboard(alice, bot)
+    await desk.say(desk.chat, "before")
+    old = bot.device_id
+    await bot.stop()
+    done = await surface("login", "-c", str(bot.write_config()))
+    assert done.returncode == 0, done.stderr
+    await bot.start()
+    assert bot.device_id != old
+    await alice.until_device(bot.user_id, bot.device_id)
+    answer = await desk.say(desk.chat, "after")
+    assert await alice.shield(answer.event_id) == NO_SHIELD
+
+
 async def test_a_lost_store_of_a_named_device_is_refused(make_bot: Make) -> None:
     bot = await make_bot(encryption=True, start=False)
     bot.settings["device_id"] = "NAMED"

@@ -127,6 +127,19 @@ async def test_a_malformed_session_is_mended_by_login(here: Installation) -> Non
     assert file.with_name("session.json.old").read_text() == "{"
 
 
+async def test_a_recovery_key_belongs_to_a_bot_that_has_run(here: Installation) -> None:
+    before = here.tree()
+    assert "start the bot once" in await _complaint(here, "recovery-key")
+    assert here.tree() == before
+    done = await asyncio.to_thread(here.surface, "login")
+    assert done.returncode == 0, done.stderr
+    # The session is enough: an identity can be made without the bot.
+    assert "--reset" in await _complaint(here, "recovery-key")
+    done = await asyncio.to_thread(here.surface, "recovery-key", "--reset")
+    assert done.returncode == 0, done.stderr
+    assert "The recovery key of" in done.stdout
+
+
 async def test_no_login_beside_the_running_bot(here: Installation, homeserver: Homeserver) -> None:
     store = TinyStore.open(here.state_dir / "lambda_matrix.db")
     try:
