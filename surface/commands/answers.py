@@ -63,7 +63,7 @@ def tapped(said: Said, target: str, key: str, *, stale: bool) -> None:
     answers_it = target == dialog.record.list_event_id
     if key == STOP_SIGN:
         if is_running(said):
-            said.case.want(StopTurn(said.room_id))
+            _stop(said)
     elif key in keycaps and answers_it and dialog.state == "choosing":
         pick(said, keycaps.index(key) + 1)
     elif key in (YES, NO) and answers_it and dialog.state == "confirming":
@@ -75,9 +75,17 @@ def tapped(said: Said, target: str, key: str, *, stale: bool) -> None:
 def stop(said: Said) -> None:
     """`!stop`: end the running answer; what waits behind it goes on."""
     if is_running(said):
-        said.case.want(StopTurn(said.room_id))
+        _stop(said)
     else:
         said.reply("nothing-to-stop")
+
+
+def _stop(said: Said) -> None:
+    turn = said.case.running_in(said.room_id)
+    if turn is not None and turn.state == "waiting" and not turn.record.placeholder_asked:
+        # Its files are still on their way: it ends without a word of its own.
+        said.reply("turn-stopped")
+    said.case.want(StopTurn(said.room_id))
 
 
 def retry(said: Said) -> None:

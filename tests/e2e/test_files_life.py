@@ -13,6 +13,7 @@ from tests.e2e.conftest import Make
 from tests.e2e.test_files import came_back, inbox, staged
 from tests.rig.desk import onboard
 from tests.rig.model_server import ModelServer
+from tests.rig.proxy import FaultProxy, Hold
 from tests.rig.services import serving
 
 
@@ -124,3 +125,18 @@ async def test_an_agent_that_takes_no_files_is_not_given_any(person: Make, make_
         assert refusal.body == "Parrot takes no files, only text."
         await desk.person.answer_to(desk.chat, sent, where=lambda m: "say this" in m.body)
         assert inbox(desk) == []
+
+
+async def test_a_message_whose_file_is_on_its_way_can_be_stopped(
+    person: Make, make_bot: Make, proxy: FaultProxy
+) -> None:
+    bot = await make_bot(url=proxy.url)
+    desk = await onboard(await person("alice"), bot)
+    held = proxy.arm("GET", "/media/download/", Hold())
+    sent = await desk.person.send_file(desk.chat, "look", b"x", filename="a.txt")
+    await held.fired()
+    assert (await desk.command(desk.chat, "!stop")).body == "Stopped."
+    held.release()
+    assert (await desk.say(desk.chat, "next")).body == "next"
+    heard = desk.person.messages_after(desk.chat, sent, bot.user_id)
+    assert [message.body for message in heard] == ["Stopped.", "next"]
