@@ -1,8 +1,7 @@
-"""The running bot: what is started in which order, and how it is stopped.
+"""The running bot: what is done in which order, and how it is stopped.
 
-Start: lock and open the store, restore the session, fit the machines to the registry, read what happened
-meanwhile (one sync and its gaps), and only then carry out what is pending and handle what came. Stop: take
-nothing new, finish or park what runs, close.
+Start: fit the machines to the registry, read what happened meanwhile (one sync and its gaps), and only then
+carry out what is pending and handle what came. Stop: take nothing new, finish or park what runs, close.
 """
 
 from __future__ import annotations
@@ -10,64 +9,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import structlog
 
-from config import Registry, Settings
-from store import Store, StoreError, TinyStore
-from surface import failpoints as failpoints_
+from config import Settings
+from store import StoreError
 from surface.actor import Actors
-from surface.case import World
 from surface.catch_up import CatchUp
-from surface.clock import SystemClock
-from surface.deeds import Deeds
 from surface.encryption import Encryption
 from surface.files.inbox import Inbox
-from surface.files.outgoing import Outgoing
-from surface.files.workspace import Workspace
-from surface.house import House
-from surface.inbox import InboxRow
 from surface.ingest import Ingest
-from surface.installation import Sequence
 from surface.ledger import Ledger
-from surface.login import (
-    DATABASE,
-    MATRIX_STORE,
-    first_login,
-    login_hint,
-    take_session,
-)
-from surface.matrix import session as sessions
-from surface.matrix.account_data import AccountData
-from surface.matrix.api import Api, Lost, MatrixError, TokenDead
+from surface.matrix.api import Lost, MatrixError
 from surface.matrix.courier import Courier
-from surface.matrix.media import Media
 from surface.matrix.rooms import Rooms
-from surface.matrix.session import Session, SessionError
-from surface.matrix.sync import SyncLoop, backoff
-from surface.matrix.tls import greeted
-from surface.memory import Memory
+from surface.matrix.sync import SyncLoop
 from surface.mirrors.writer import MirrorWriter
 from surface.ops.checks import Agents
 from surface.ops.server import Ops
 from surface.outbox import Outbox
+from surface.patience import reached
 from surface.platform.directory import Directory
 from surface.read_marker import ReadMarkers
-from surface.reconcile.look import look
 from surface.reconcile.observe import Picture
 from surface.reconcile.run import audit, reconcile
 from surface.reload import Reload
-from surface.timers import dialog_timers, tray_timers
 from surface.turn_run import Runner
 from surface.turns import Turns
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 BREATH = 0.05
 """Seconds that quick answers are given to leave before the next sync is asked for."""
@@ -175,14 +148,14 @@ class App:
                 await self.outbox.idle()
 
     async def _catch_up(self) -> None:
-        await _reached(self.rooms.prepare, self.settings)
-        await self.encryption.vouch(_reached)
+        await reached(self.rooms.prepare, self.settings)
+        await self.encryption.vouch()
         await self.outbox.start(self.ledger.world.boot)
         self.sync.since = await self.ingest.start()
         seen = None
         if self.full or self.sync.since is None:
             log.info("reconcile.full", hint="looking at all rooms first")
-            seen = await _reached(self.look, self.settings)
+            seen = await reached(self.look, self.settings)
         done = await reconcile(self.ledger, seen, me=self.settings.user_id)
         self.ops.watch.found(done.counts, everything=seen is not None)
         await self.actors.start()
@@ -216,224 +189,3 @@ class App:
                 log.warning("audit.put_off", why=str(error))
             except StoreError as error:
                 log.error("audit.failed", why=str(error))
-
-
-async def _reached(work: Callable[[], Awaitable[T]], settings: Settings) -> T:
-    """Do what needs the homeserver, as soon as it is there."""
-    failures = 0
-    while True:
-        try:
-            return await work()
-        except (Lost, MatrixError) as error:
-            failures += 1
-            delay = backoff(failures)
-            log.warning(
-                "homeserver.not_reached",
-                homeserver=settings.homeserver,
-                why=str(error),
-                again_in=round(delay, 1),
-                hint="waiting for it; check `homeserver` if it should be up",
-            )
-            await asyncio.sleep(delay)
-
-
-@asynccontextmanager
-async def running(
-    settings: Settings,
-    agents: Registry,
-    *,
-    full: bool = False,
-    show_key: Callable[[str], None] = lambda key: None,
-) -> AsyncIterator[App]:
-    """Build the bot on its state directory; takes it down on the way out.
-
-    Args:
-        show_key: is given a recovery key that was just made, to show it.
-        full: look at all rooms first. A new device does so in any case.
-
-    Raises:
-        StoreError: the state directory is locked, damaged or not writable.
-        SessionError: the bot cannot log in.
-    """
-    fresh = await first_login(settings)
-    try:
-        store: Store = TinyStore.open(settings.state_dir / DATABASE)
-    except StoreError:
-        if fresh is not None:
-            await sessions.log_out(fresh)
-        raise
-    try:
-        session = await take_session(settings, fresh)
-        new_device = fresh is not None and fresh.device_id == session.device_id
-        if new_device:
-            log.warning(
-                "session.new_device",
-                device=session.device_id,
-                hint="what was encrypted for an earlier device of the bot stays unreadable to it",
-            )
-        full = full or new_device
-        await _reached(lambda: greeted(settings.homeserver), settings)
-        async with (
-            Ops(settings) as ops,
-            _built(settings, agents, store, session, ops, full=full, show_key=show_key) as app,
-        ):
-            await ops.attach(app)
-            yield app
-    finally:
-        await store.aclose()
-
-
-@asynccontextmanager
-async def _built(
-    settings: Settings,
-    agents: Registry,
-    store: Store,
-    session: Session,
-    ops: Ops,
-    *,
-    full: bool,
-    show_key: Callable[[str], None],
-) -> AsyncIterator[App]:
-    client = sessions.open_session(session, settings.state_dir / MATRIX_STORE)
-    directory: Directory | None = None
-    try:
-        points, memory = failpoints_.from_environment(), Memory()
-        api = Api(client)
-        account = AccountData(api, points, session.user_id)
-        sequence = Sequence(store, account, points)
-        # Before anything is decided: which ids may be issued, and under which name.
-        installation_id = await _reached(sequence.settle, settings)
-        world = World(agents, settings.locale, secrets.token_hex(6), installation_id)
-        ledger = Ledger(store, memory, world, points, SystemClock())
-        ledger.more_ids = sequence.more
-        ledger.raise_ids = lambda value: _reached(lambda: sequence.at_least(value), settings)
-        encryption = Encryption(client, api, points, settings, session, show_key)
-        crypto, courier = encryption.crypto, Courier(api)
-        rooms = Rooms(
-            api,
-            courier,
-            crypto,
-            points,
-            user_id=session.user_id,
-            room_version=settings.room_version,
-        )
-        directory = Directory(agents, store, world.installation_id)
-        workspace, media = Workspace(settings.workspace_dir), Media(api, points)
-        inbox = Inbox(workspace, media, settings.files, points)
-        mirrors = MirrorWriter(ledger, account)
-        deeds = Deeds(
-            rooms,
-            media,
-            inbox,
-            Outgoing(workspace, media),
-            store,
-            agents,
-            directory,
-            points,
-            encryption=settings.encryption,
-            installation_id=world.installation_id,
-            chat_idle=lambda chat: turns.chat_idle(chat),  # noqa: PLW0108 — made below
-            write_mirrors=mirrors.write_all,
-        )
-        outbox = Outbox(ledger, deeds.perform)
-        runner = Runner(ledger, outbox, directory, rooms, inbox, settings.answers, points)
-        turns = Turns(ledger, rooms, runner)
-        house = House(settings.access, settings.limits, settings.catch_up, settings.files)
-        actors = Actors(ledger, rooms, crypto, directory, house, session.user_id)
-        ingest = Ingest(ledger, rooms, session.user_id, actors.deliver, actors.hold, outbox.echoed)
-        markers = ReadMarkers(ledger, rooms, outbox, actors)
-        catch_up = CatchUp(ledger, rooms, actors, house)
-        encryption.watch(ledger, actors, house)
-
-        def settled(row: InboxRow) -> None:
-            ingest.settled(row.key)
-            markers.settled(row)
-
-        actors.on_settled, actors.joined, actors.asked = settled, outbox.joined, outbox.asked
-        sync = SyncLoop(api, crypto, ingest.keep, None)
-        sync.on_keys = actors.keys_came
-        timers = (
-            dialog_timers(ledger, settings.dialog_timeout),
-            tray_timers(ledger, settings.files.tray_timeout),
-        )
-        for listener in (outbox, turns, sequence, mirrors, *timers, markers):
-            ledger.listen(listener.on_decided)
-        ledger.mirrors_due = mirrors.wake
-        app = App(
-            settings,
-            ledger,
-            sync,
-            ingest,
-            catch_up,
-            actors,
-            turns,
-            outbox,
-            rooms,
-            inbox,
-            markers,
-            mirrors,
-            directory,
-            Reload(settings.agents, ledger, deeds, directory),
-            lambda: look(api, session.user_id),
-            encryption,
-            full,
-            courier,
-            runner,
-            Agents(directory),
-            ops,
-            settings.shutdown_grace,
-        )
-        try:
-            yield app
-        finally:
-            await app.stop()
-            await sequence.aclose()
-    finally:
-        if directory is not None:
-            await directory.aclose()
-        await client.close()  # type: ignore[no-untyped-call]
-
-
-async def serve(
-    settings: Settings,
-    agents: Registry,
-    stop: asyncio.Event,
-    on_hangup: Callable[[Callable[[], None]], None] = lambda _: None,
-    *,
-    full: bool = False,
-    show_key: Callable[[str], None] = lambda key: None,
-) -> None:
-    """Run the bot until `stop` is set.
-
-    Args:
-        settings: what the operator decides.
-        agents: the registry, as read.
-        stop: set from outside.
-        on_hangup: is given what to call to have the registry read again.
-        full: look at all rooms before anything else.
-        show_key: is given the recovery key of the bot's account when it has been made, to show it.
-
-    Raises:
-        SessionError: it cannot log in, or the homeserver has forgotten it.
-        StoreError: the state directory is locked, damaged or not writable.
-    """
-
-    async def live() -> None:
-        async with running(settings, agents, full=full, show_key=show_key) as app:
-            on_hangup(app.reload.asked.set)
-            app.stop_asked = stop.set
-            await app.run()
-
-    living = asyncio.create_task(live(), name="app")
-    asked = asyncio.create_task(stop.wait(), name="stop")
-    try:
-        await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (living, asked):
-            task.cancel()
-        await asyncio.wait({living, asked})
-    try:
-        if not living.cancelled():
-            living.result()
-    except TokenDead:
-        raise SessionError(login_hint(settings)) from None

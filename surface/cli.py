@@ -49,7 +49,7 @@ def run(
     agents = load_agents(settings.agents)
     # What is imported stays: to look for garbage among it only takes time, a tenth of a start.
     gc.disable()
-    from surface.app import serve  # noqa: PLC0415 — nio is slow to import; till here nobody needs it
+    from surface.serve import serve  # noqa: PLC0415 — nio is slow to import; till here nobody needs it
 
     gc.freeze()
     gc.enable()

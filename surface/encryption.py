@@ -6,8 +6,8 @@ if it is not, the bot works all the same and says what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from pydantic import SecretStr
@@ -25,18 +25,10 @@ from surface.matrix.crypto import Crypto, OtherDevice
 from surface.matrix.health import CryptoHealth
 from surface.matrix.identity import CrossSigning, NotSigned, Owner
 from surface.matrix.session import Client, Session, SessionError
+from surface.patience import reached
 from surface.unreadable import Unreadable
 
 log = structlog.get_logger()
-T = TypeVar("T")
-
-
-class Patient(Protocol):
-    """Does what needs the homeserver, again until it is there."""
-
-    async def __call__(self, work: Callable[[], Awaitable[T]], settings: Settings, /) -> T:
-        """The outcome of `work`."""
-        ...
 
 
 class Encryption:
@@ -67,15 +59,15 @@ class Encryption:
         actors.on_parked, actors.on_decrypted = unreadable.parked, unreadable.decrypted
         self._unreadable = unreadable
 
-    async def vouch(self, patient: Patient) -> None:
+    async def vouch(self) -> None:
         """Publish this device's keys, signed by the account's identity.
 
         Raises:
             SessionError: the homeserver has other keys for this device.
         """
         try:
-            known: dict[str, Any] = await patient(self.crypto.publish, self._settings)
-            await patient(lambda: self.identity.settle(known), self._settings)
+            known: dict[str, Any] = await reached(self.crypto.publish, self._settings)
+            await reached(lambda: self.identity.settle(known), self._settings)
         except OtherDevice as error:
             raise SessionError(other_device_hint(self._settings, str(error))) from None
         except NotSigned as error:

@@ -58,7 +58,7 @@ AT_ONCE = 4
 """Rooms that are made at one time."""
 PATIENCE = 600.0
 """Seconds that a start may take that nobody measures."""
-IMPORT = "import os, surface.cli, surface.app; os._exit(0)"
+IMPORT = "import os, surface.cli, surface.serve; os._exit(0)"
 """Without the clearing up at the end, which no start waits for."""
 PLANS = (1_000, 10_000, 100_000)
 TICKS = os.sysconf("SC_CLK_TCK")
