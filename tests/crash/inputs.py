@@ -52,8 +52,10 @@ class Message(Input):
 
 
 class Streaming(Message):
+    """Long enough to be seen growing while the homeserver has much to do."""
+
     name = "streaming"
-    words = WORDS + " thirteen{n}"
+    words = " ".join([WORDS] * 4) + " thirteen{n}"
 
 
 class FileMessage(Input):

@@ -174,9 +174,9 @@ class Model:
     async def plan(self) -> list[Step]:
         return plan(await documents_of(self.store, BOT), self.agents, self.look())
 
-    async def reconcile(self) -> list[Step]:
-        """One plan, applied; returns it."""
-        steps = await self.plan()
+    async def reconcile(self, most: int | None = None) -> list[Step]:
+        """One plan, applied, or so many steps of it; returns them."""
+        steps = (await self.plan())[:most]
         await apply(self.ledger, steps, run=f"{self.ledger.world.boot}.{next(self.inputs)}")
         return steps
 

@@ -212,3 +212,20 @@ async def test_invited_back_into_the_space_it_made() -> None:
     assert await space_of(model) == "!r2"
     await model.comes_to_rest()
     assert model.homeserver.rooms["!r2"].content("m.space.child", "!r3").get("via")
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["database kept", "database lost"])
+@pytest.mark.parametrize("room_id", ["!r1", "!r2", "!r3"], ids=["home", "Space", "chat"])
+async def test_upgrades_that_bite_their_own_tail_are_none(room_id: str, lost: bool) -> None:
+    """Only a homeserver that lies can show this: each room is the other's successor."""
+    model = await onboarded()
+    other = upgraded(model, room_id)
+    rooms = model.homeserver.rooms
+    rooms[room_id].content("m.room.create")["predecessor"] = {"room_id": other}
+    rooms[other].put(ALICE, "m.room.tombstone", {"replacement_room": room_id})
+    if lost:
+        await model.lose_database()
+    await model.reconciled()
+    await model.comes_to_rest()
+    assert await space_of(model) == "!r2"
+    assert [await state_of(model, each) for each in ("!r1", "!r3")] == ["home", "bound"]

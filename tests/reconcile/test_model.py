@@ -177,6 +177,12 @@ class Life(RuleBasedStateMachine):
     def crash(self) -> None:
         self.restart()
 
+    @rule(most=st.integers(1, 5))
+    def crash_while_it_mends(self, most: int) -> None:
+        self.run(self.model.boot())
+        self.run(self.model.reconcile(most))
+        self.restart()
+
     @rule()
     def crash_after_a_room_was_made(self) -> None:
         self.run(self.model.lost_response())
