@@ -95,6 +95,7 @@ async def test_only_the_owner_may_tap_and_only_the_question(plain: Desk, person:
     desk, bob = plain, await person("bob")
     await desk.person.invite(desk.chat, bob.user_id)
     await bob.accept_invites_from(desk.me)
+    await desk.person.message(desk.chat, "Now that somebody else is here")
     question = await asked(desk)
     taps = [
         await bob.react(desk.chat, question.event_id, YES),
