@@ -120,7 +120,12 @@ async def main(rounds: int, progress: Progress) -> dict[str, Any]:
                 if number >= WARM_UP:
                     taken[name].append(milliseconds)
             progress.advance(task)
-    return {name: _figures(values) for name, values in taken.items()}
+    return {name: {"p10": _p10(values), **_figures(values)} for name, values in taken.items()}
+
+
+def _p10(values: list[float]) -> float:
+    """What a round takes when nothing else wants the processor."""
+    return round(sorted(values)[len(values) // 10], 1)
 
 
 async def _started(stack: AsyncExitStack, homeserver: Homeserver, program: str, *extra: str) -> str:
@@ -155,9 +160,9 @@ def run() -> int:
     if options.json:
         print(json.dumps({"machine": about, "added": added, "sequential": figures}, indent=1))
         return 0
-    table = Table("", "p50", "p95", "n", title="Round trips, in milliseconds")
+    table = Table("", "p10", "p50", "p95", "n", title="Round trips, in milliseconds")
     for name, its in figures.items():
-        table.add_row(name, f"{its['p50']}", f"{its['p95']}", f"{its['n']}")
+        table.add_row(name, f"{its['p10']}", f"{its['p50']}", f"{its['p95']}", f"{its['n']}")
     out = Console()
     out.print(table)
     out.print(", ".join(f"{key} {value}" for key, value in about.items()))
