@@ -5,8 +5,8 @@
 | `started` | the bot is still catching up, or is stopping |
 | `store` | the last save failed, or the store cannot be read |
 | `sync` | no response of the homeserver was kept for `STALE` seconds |
+| `encryption` | an encrypted message to ourselves did not come back (degraded: the device is not signed) |
 | `platform` | no agent can be reached (degraded: some cannot) |
-| `encryption` | the last encrypted message to itself did not come back (degraded: the device is not signed) |
 """
 
 from __future__ import annotations
@@ -91,23 +91,22 @@ def register(health: Health, app: App) -> None:
             return Verdict(State.FAILED, f"the last response came {age:.0f} s ago")
         return OK
 
+    async def encryption() -> Verdict:
+        crypto = app.encryption.health
+        if not crypto.ok:
+            return Verdict(State.FAILED, f"nobody can write encrypted: {crypto.broken_because}")
+        if crypto.signed is False:
+            return Verdict(State.DEGRADED, f"the device is not signed: {crypto.not_signed_because}")
+        return OK
+
     async def platform() -> Verdict:
         return await app.agents.check()
 
     health.register("started", started)
     health.register("store", store)
     health.register("sync", sync)
-
-    async def encryption() -> Verdict:
-        known = app.encryption.health
-        if not known.ok:
-            return Verdict(State.FAILED, f"nobody can write encrypted: {known.broken_because}")
-        if known.signed is False:
-            return Verdict(State.DEGRADED, f"the device is not signed: {known.not_signed_because}")
-        return OK
-
-    health.register("platform", platform)
     health.register("encryption", encryption)
+    health.register("platform", platform)
 
 
 def is_live(app: App | None) -> bool:

@@ -58,9 +58,11 @@ METRICS: Final = (
         "Age of the oldest of them, by the homeserver's clock; 0 if there is none.",
     ),
     Metric("inbox_parked", "gauge", "Messages that wait for keys to be decrypted."),
-    Metric(
-        "undecryptable_total", "counter", "Messages that could not be decrypted when they came."
-    ),
+    Metric("undecryptable_total", "counter", "Messages not readable when they came."),
+    Metric("decrypted_late_total", "counter", "Of those: the key came in time."),
+    Metric("given_up_total", "counter", "Of those: nobody waits for the key any more."),
+    Metric("canary_total", "counter", "Encrypted messages to ourselves that came back."),
+    Metric("device_signed", "gauge", "Whether the account's identity vouches for the device."),
     Metric("outbox", "gauge", "Effects committed and not yet carried out."),
     Metric("outbox_oldest_seconds", "gauge", "How long this process has known the oldest of them."),
     Metric("outbox_put_off", "gauge", "Those that were tried in vain and will be tried again."),

@@ -117,7 +117,13 @@ def _families(watch: Watch, app: App | None, report: Report) -> Iterator[Family]
     yield _gauge("outbox_put_off", {(): now.put_off})
     yield _gauge("turns", {("waiting",): now.turns_waiting, ("running",): now.turns_running})
     yield _gauge("agent_up", {(agent,): float(up) for agent, up in app.agents.up.items()})
-    yield _total("undecryptable_total", {(): app.encryption.health.undecryptable})
+    crypto = app.encryption.health
+    if crypto.signed is not None:
+        yield _gauge("device_signed", {(): float(crypto.signed)})
+    yield _total("canary_total", {(): crypto.round_trips})
+    yield _total("undecryptable_total", {(): crypto.undecryptable})
+    yield _total("decrypted_late_total", {(): crypto.decrypted_late})
+    yield _total("given_up_total", {(): crypto.given_up})
     yield _total("effects_total", app.outbox.tally)
     yield _total("limited_total", {(kind,): n for kind, n in app.courier.refusals.items()})
     yield _total("limited_seconds_total", {(k,): s for k, s in app.courier.asked_to_wait.items()})

@@ -31,6 +31,7 @@ from store.documents import HISTORY, room_key, user_key, written
 from surface.app import App
 from surface.health import Report
 from surface.ledger import Decided
+from surface.matrix.health import CryptoHealth
 from surface.moves import Change, Move
 from surface.ops.metrics import Watch
 from surface.ops.reading import scraped
@@ -104,7 +105,8 @@ def app() -> App:
     return cast(
         "App",
         SimpleNamespace(
-            actors=SimpleNamespace(waiting=[], parked=frozenset(), undecryptable=0),
+            actors=SimpleNamespace(waiting=[], parked=frozenset()),
+            encryption=SimpleNamespace(health=CryptoHealth(signed=True)),
             outbox=outbox,
             rooms=SimpleNamespace(server_now=None),
             turns=SimpleNamespace(counts=(0, 0)),

@@ -20,6 +20,7 @@ from surface.health import OK, Health, State, Verdict
 from surface.ledger import Ledger
 from surface.matrix.api import Api
 from surface.matrix.crypto import Crypto
+from surface.matrix.health import CryptoHealth
 from surface.matrix.sync import SyncLoop
 from surface.memory import Memory
 from surface.ops import checks
@@ -94,6 +95,7 @@ def app() -> Any:
         phase="live",
         ledger=Ledger(store, Memory(), world, Failpoints(None), SystemClock()),
         sync=sync,
+        encryption=SimpleNamespace(health=CryptoHealth()),
         agents=checks.Agents(Directory(AGENTS, store, "installation")),
     )
 
@@ -133,6 +135,20 @@ async def test_the_store_has_failed_until_a_save_succeeds(app: Any) -> None:
 async def test_a_sync_that_is_too_old(app: Any, age: float, state: str) -> None:
     app.sync.succeeded -= age
     assert (await said_of(app))["sync"].state == state
+
+
+async def test_nobody_can_write_to_it_encrypted(app: Any) -> None:
+    app.encryption.health.canary, app.encryption.health.broken_because = "broken", "no keys left"
+    said = (await said_of(app))["encryption"]
+    assert said.state == State.FAILED and "no keys left" in said.words
+    app.encryption.health.canary = "ok"
+    assert (await said_of(app))["encryption"] == OK
+
+
+async def test_a_device_that_nobody_vouches_for_works_for_most(app: Any) -> None:
+    crypto = app.encryption.health
+    crypto.signed, crypto.not_signed_because = False, "the identity is somebody else's"
+    assert (await said_of(app))["encryption"].state == State.DEGRADED
 
 
 async def test_a_loop_that_does_not_even_try_is_not_alive(app: Any) -> None:

@@ -34,6 +34,7 @@ async def test_a_bot_that_is_well_says_so(desk: Desk) -> None:
         "started": "ok",
         "store": "ok",
         "sync": "ok",
+        "encryption": "ok",
         "platform": "ok",
     }
     # Nothing can be changed from the network, nor seen of what is in the works.
