@@ -27,6 +27,11 @@ _ID: Final = re.compile(
 )
 """`@user:server`, `!room:server`, `#alias:server`, and the ids of events and newer rooms: 43 letters."""
 
+_FOLDERS: Final = re.compile(r"(?<=surfaces/matrix/)[^/\s'\"]+/[^/\s'\"]+")
+"""The folders of a person and a room in the workspace, which are named after them."""
+_FILE: Final = re.compile(r"(\d{8}-\d{6}-[0-9a-f]{16}-)[^\n]+")
+"""A file in an inbox: what is our own of its name, and what a person has called it."""
+
 
 def set_up(
     level: str, style: Literal["auto", "json", "console"], *, hash_key: bytes | None = None
@@ -49,6 +54,7 @@ def set_up(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _drop_empty,
         *([structlog.processors.format_exc_info] if json_wanted or hash_key else []),
+        _without_names,
         *([Hashing(hash_key)] if hash_key else []),
     ]
     structlog.configure(
@@ -88,7 +94,7 @@ class Hashing:
         """The value, also inside lists and dicts, without ids."""
         match value:
             case str():
-                return _ID.sub(self._hash, value)
+                return _FOLDERS.sub(self._hash, _ID.sub(self._hash, value))
             case list() | tuple():
                 return [self.hashed(inner) for inner in value]
             case MutableMapping():
@@ -97,7 +103,8 @@ class Hashing:
 
     def _hash(self, found: re.Match[str]) -> str:
         text = found.group()
-        return f"{text[0]}~{blake2b(text.encode(), digest_size=6, key=self._key).hexdigest()}"
+        sigil = text[0] if text[0] in "@!$#" else ""
+        return f"{sigil}~{blake2b(text.encode(), digest_size=6, key=self._key).hexdigest()}"
 
 
 def hash_key(state_dir: Path) -> bytes:
@@ -116,6 +123,16 @@ def hash_key(state_dir: Path) -> bytes:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(key)
         return key
+
+
+def _without_names(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What people call their files is theirs, like all that they say."""
+    for key in ("path", "why", "exception"):
+        if isinstance(value := event.get(key), str):
+            event[key] = _FILE.sub(r"\1…", value)
+    return event
 
 
 def _drop_empty(

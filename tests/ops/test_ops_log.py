@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from surface.files.names import inbox_path
 from surface.logs import Hashing, hash_key
 from tests.rig.bot import AGENTS, PASSWORD, Bot
 from tests.rig.desk import Desk, onboard
@@ -31,6 +32,10 @@ async def conversation(desk: Desk) -> None:
     await desk.command(desk.chat, f"!{SECRET}")
     await desk.command(desk.chat, f"!load {SECRET}")
     await desk.new(NAME)
+    content = {"msgtype": "m.file", "body": f"{SECRET}.txt", "url": "mxc://localhost/nothing"}
+    sent = await desk.person.send_event(desk.chat, "m.room.message", content)
+    await desk.person.answer_to(desk.chat, sent, saying=SECRET)
+    assert f"{SECRET}.txt" not in (await desk.bot.logged("file.not_there"))["path"]
     await desk.command(desk.chat, "!agent nobody")
     failed = await desk.person.send(desk.chat, f"{SECRET}?")
     await desk.person.answer_to(desk.chat, failed)
@@ -119,6 +124,13 @@ def test_what_is_an_id(text: str) -> None:
     hashed = Hashing(b"k" * 32).hashed(text)
     assert not re.search(r"[@!$](?!~[0-9a-f]{12})", hashed)
     assert hashed == Hashing(b"k" * 32).hashed(text) != Hashing(b"l" * 32).hashed(text)
+
+
+def test_whose_file_it_was_is_hashed() -> None:
+    path = inbox_path("@alice:hs", "!room:hs", "$event", 0, "plans.txt")
+    hashed = Hashing(b"k" * 32).hashed(path)
+    assert hashed.startswith("surfaces/matrix/~") and "alice" not in hashed
+    assert path.endswith(hashed.partition("/inbox/")[2])
 
 
 @pytest.mark.parametrize("value", ["!help", "5$ for @nobody", "mail!", 7, None, ["no", {"id": 1}]])
