@@ -157,8 +157,9 @@ def logout(
     settings = settings_of(config)
     if not yes:
         out.print(
-            "What is encrypted for this device and not read yet can never be read; people see a new "
-            "device of the bot after the next login. Nothing else is lost."
+            "What is encrypted for this device and not read yet can never be read. The next device is "
+            "signed with the recovery key only, unless the settings have a `pickle_key`. Nothing else is "
+            "lost."
         )
         typer.confirm("End the device?", abort=True)
     from surface.login import end_device  # noqa: PLC0415
@@ -187,6 +188,7 @@ def forget(
         typer.confirm(f"Forget {user_id}? It cannot be undone.", abort=True)
     from surface.forget import forget as forget_person  # noqa: PLC0415
 
+    logs.set_up("warning", settings.log.format)
     rooms = asyncio.run(forget_person(settings, agents, user_id))
     out.print(
         f"{escape(user_id)} is forgotten. The next start leaves {rooms} rooms and tells the agents.",

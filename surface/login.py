@@ -176,7 +176,9 @@ async def end_device(settings: Settings) -> Session:
             raise SessionError(
                 f"{session.homeserver} does not log {session.device_id} out: {error}; try again"
             ) from error
-        sessions.discard(settings.state_dir / MATRIX_STORE)
+        # Sealed with a key that goes with the session, the account's own keys could not be read again.
+        account_too = settings.pickle_key is None
+        sessions.discard(settings.state_dir / MATRIX_STORE, account_too=account_too)
     finally:
         lock.release()
     return session

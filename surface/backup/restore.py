@@ -114,6 +114,13 @@ async def restore(
             f"the settings name device {device.device_id}, whose encryption keys are in no backup. Give "
             "the `password`, or the `access_token` and `device_id` of a new login"
         )
+    # What the account keeps beside the device is sealed with it; empty: with the one in the settings.
+    key = device.pickle_key if device is not None else None
+    if key == "" and settings.pickle_key is None:
+        raise BackupError(
+            f"{label}: the keys in it are sealed with the `pickle_key` of the settings it was taken with; "
+            "set that one again"
+        )
     with _emptied(settings.state_dir) as staging:
         (staging / MATRIX_STORE).mkdir(mode=0o700)
         for name, data in members.items():
@@ -122,9 +129,7 @@ async def restore(
         await _made_fit(staging / DATABASE)
         async with _new_device(settings) as made:
             await _require_same(made, manifest, label)
-            # What the account keeps beside the device is sealed with its key.
-            key = device.pickle_key if device else ""
-            session = replace(made, pickle_key=key or made.pickle_key)
+            session = replace(made, pickle_key=key if key is not None else made.pickle_key)
             sessions.keep(staging / MATRIX_STORE, session)
             _move_in(staging, settings.state_dir)
     return Restored(manifest, session, device.device_id if device else None)

@@ -101,8 +101,11 @@ def keep(folder: Path, session: Session, *, aside: bool = True) -> None:
         ) from None
 
 
-def discard(folder: Path) -> None:
-    """Delete the session and the crypto state of its device; what belongs to the account stays.
+def discard(folder: Path, *, account_too: bool) -> None:
+    """Delete the session and the crypto state of its device.
+
+    Args:
+        account_too: the keys of the account, which outlive a device, go as well.
 
     Raises:
         SessionError: a file cannot be deleted.
@@ -110,6 +113,8 @@ def discard(folder: Path) -> None:
     try:
         for file in [*folder.glob("*.db*"), *folder.glob(f"{FILE}*")]:
             file.unlink()
+        if account_too:
+            (folder / identity_file.FILE).unlink(missing_ok=True)
     except OSError as error:
         raise SessionError(f"{folder}: cannot be cleared ({error.strerror})") from error
 

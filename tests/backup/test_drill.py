@@ -87,6 +87,9 @@ async def test_a_backup_taken_under_load_is_restored(
     assert device(bot) != old
     assert not bot.documents("inbox") | bot.documents("turns")
     await bot.start()
+    signed = await bot.logged("identity.device_signed")
+    assert signed["device"] == device(bot)
+    assert not bot.events("identity.recovered"), "the account's keys came with the backup"
     assert not differences(before, kept(bot))
     if late is not None:
         await alice.answer_to(three, late, saying="while it was gone")
@@ -139,7 +142,8 @@ async def test_the_drill_beside_the_running_bot(make_bot: Make, person: Make) ->
     await told(bot, "logout", "--yes")
     bot.settings = running
 
-    assert (await bot.made(), await bot.devices()) == (made, devices)
+    assert await bot.devices() == devices
+    assert {m.room_id for m in await bot.made()} == {m.room_id for m in made}
     await ask(alice, one, "still you?", "still you?")
     assert not differences(before, kept(bot))
 
@@ -236,6 +240,22 @@ async def test_a_token_of_the_old_device_does_not_do(
     await told(bot, "restore", str(archive))
     await bot.start()
     assert device(bot) == "FRESH"
+
+
+async def test_keys_sealed_with_a_key_of_the_settings(make_bot: Make) -> None:
+    bot = await make_bot(settings={"pickle_key": "a key of the operator's"})
+    await told(bot, "backup", str(bot.root / "backup"))
+    await bot.stop()
+    lose_disk(bot)
+    del bot.settings["pickle_key"]
+    said = await told(bot, "restore", str(bot.root / "backup"), fails=True)
+    assert "sealed with the `pickle_key`" in said
+    assert not bot.state_dir.exists()
+    bot.settings["pickle_key"] = "a key of the operator's"
+    await told(bot, "restore", str(bot.root / "backup"))
+    await bot.start()
+    assert (await bot.logged("identity.device_signed"))["device"] == device(bot)
+    assert not bot.events("identity.recovered") + bot.events("identity.not_read")
 
 
 async def test_only_the_configuration(archive_of: tuple[Bot, Path], tmp_path: Path) -> None:

@@ -125,9 +125,13 @@ async def main(command: Sequence[str]) -> None:
         talk = Talk(alice, await onboarded(alice))
         print(f"ok  onboarded in {time.monotonic() - started:.1f} s")
         await talk.ask("hello")
-        file = await alice.send_file(talk.room_id, "words.txt", b"some words")
-        await alice.answer_to(talk.room_id, file, sender=BOT, timeout=PATIENCE)
-        print("ok  talked, sent a file")
+        await alice.send_file(talk.room_id, "words.txt", b"some words")
+        asked = await alice.send(talk.room_id, "give it back")
+        back = await alice.answer_to(
+            talk.room_id, asked, sender=BOT, saying="words.txt", timeout=PATIENCE
+        )
+        assert await alice.download(back) == b"some words"
+        print("ok  talked, sent a file, got it back")
         await stop_anywhere(stack, talk)
 
         ask = await alice.send(talk.room_id, "what did I say")

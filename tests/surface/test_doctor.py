@@ -8,7 +8,7 @@ import json
 import os
 import resource
 import threading
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -283,29 +283,43 @@ async def test_a_room_version_that_the_homeserver_does_not_have(there: Installat
 
 
 @pytest.mark.synapse
-@pytest.mark.parametrize(
-    ("lost", "says"),
-    [
-        ("here", "fail the keys of device "),
-        ("there", "warn the homeserver has no keys of device "),
-    ],
-)
-async def test_keys_that_are_gone(make_bot: Make, proxy: FaultProxy, lost: str, says: str) -> None:
+async def test_keys_that_are_gone(make_bot: Make, proxy: FaultProxy) -> None:
+    """One bot, broken in one way after the other; the worst, losing the keys themselves, comes last."""
     bot: Bot = await make_bot()
-    config = bot.write_config()
     await bot.stop()
+    bot.url = proxy.url
+    session = json.loads((bot.state_dir / "matrix_store" / "session.json").read_text())
+    device, own = session["device_id"], bot.user_id
+    well = f"ok device {device} is signed by the account's identity"
 
-    def look() -> Awaitable[Any]:
-        return asyncio.to_thread(found, config)
+    async def look() -> tuple[bool, str]:
+        fine, seen = await asyncio.to_thread(found, bot.write_config())
+        return fine, seen["encryption"]
 
-    assert (await look())[1]["encryption"] == "ok new rooms are not encrypted"
-    if lost == "here":
-        for file in (bot.state_dir / "matrix_store").glob("*.db*"):
-            file.unlink()
-    else:
-        bot.url = proxy.url
-        bot.write_config()
-        proxy.arm("POST", "/keys/query", answered({"device_keys": {}}), times=None)
-    well, seen = await look()
-    assert seen["encryption"].startswith(says)
-    assert well == (lost == "there")
+    assert await look() == (True, well)
+
+    unsigned = {
+        "device_keys": {own: {device: {"user_id": own, "device_id": device, "signatures": {}}}},
+        "self_signing_keys": {own: {"user_id": own, "keys": {"ed25519:KEY": "KEY"}}},
+    }
+    for answer, says in (
+        (
+            {"device_keys": {}},
+            f"warn the homeserver has no keys of device {device} -> start the bot",
+        ),
+        (unsigned, f"warn device {device} is not signed: clients warn of it"),
+    ):
+        rule = proxy.arm("POST", "/keys/query", answered(answer), times=1)
+        fine, seen = await look()
+        assert fine and seen.startswith(says), seen
+        await rule.fired()
+    bot.settings["recovery_key"] = "no recovery key"
+    fine, every = await asyncio.to_thread(found, bot.write_config())
+    assert not fine and "recovery_key" in str(every)
+    del bot.settings["recovery_key"]
+    assert await look() == (True, well)
+
+    for file in (bot.state_dir / "matrix_store").glob("*.db*"):
+        file.unlink()
+    fine, seen = await look()
+    assert not fine and seen.startswith(f"fail the keys of device {device} are not in ")
