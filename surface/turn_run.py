@@ -206,10 +206,11 @@ class Runner:
 
     async def _send_files(self, turn: Turn, progress: Progress) -> None:
         """Commit the files that have come so far, to be sent."""
-        if progress.files:
+        if count := len(progress.files):
+            # These and no later ones: effects are named by the cause, and no name may be used twice.
             await self._ledger.decide(
-                f"{turn.event_id}/files/{len(progress.files)}",
-                lambda case: _send_left(case, turn.event_id),
+                f"{turn.event_id}/files/{count}",
+                lambda case: _send_left(case, turn.event_id, count),
                 point="turn.files",
                 preload=[("turns", turn.event_id)],
             )
@@ -345,9 +346,12 @@ def _take(case: Case, turn_id: str, event: str, **details: object) -> None:
         turn.take(event, **details)
 
 
-def _send_left(case: Case, turn_id: str) -> None:
+def _send_left(case: Case, turn_id: str, count: int) -> None:
+    """Send what of the first `count` files has not been sent yet."""
     turn = case.turn(turn_id)
-    if turn is not None and turn.knows("send_files") and (files := case.files_left(turn)):
+    if turn is None or not turn.knows("send_files"):
+        return
+    if files := case.files_left(turn)[: max(0, count - turn.record.files_sent)]:
         turn.take("send_files", files=files)
 
 
