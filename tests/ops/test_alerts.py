@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Any
 
 import promql_parser
@@ -11,7 +12,7 @@ import yaml
 
 from machines import RoomMachine
 from surface.ops.metrics import METRICS
-from surface.ops.table import ALERTS, FILE, alerts, of_the_process, page
+from surface.ops.table import ALERTS, FILE, FOLDER, alerts, of_the_process, page
 
 RULES = alerts()
 KNOWN = {its.full_name: its for its in METRICS}
@@ -56,6 +57,16 @@ def test_the_files_form() -> None:
         assert set(group) == {"name", "rules"}
     names = [rule["alert"] for rule in RULES]
     assert len(names) == len(set(names)) >= 10
+
+
+def test_the_full_stacks_prometheus_scrapes_the_bot_and_reads_the_rules() -> None:
+    stack = (FOLDER / "docker-compose.fullstack.yml").read_text()
+    (target,) = re.findall(rf"- \./{ALERTS.name}:(\S+):ro$", stack, re.MULTILINE)
+    reads = yaml.safe_load((FOLDER / "fullstack/prometheus/prometheus.yml").read_text())
+    assert any(PurePath(target).match(pattern) for pattern in reads["rule_files"])
+    (job,) = reads["scrape_configs"]
+    assert job["job_name"] == "surface", "`SurfaceDown` asks for it"
+    assert job["static_configs"] == [{"targets": ["surface:8009"]}]
 
 
 @rules
