@@ -288,6 +288,8 @@ class Actors:
     async def _stands_apart(self, message: Message) -> bool:
         """Whether an agent has answered between the open list and this: then this may be for the agent."""
         before = await self._rooms.message_before(message.room_id, message.event_id)
+        if before is not None and before.get("type") == "m.room.encrypted":
+            before = self._crypto.decrypt(message.room_id, before)
         content = before.get("content") if before is not None else None
         if before is None or before.get("sender") != self._me or not isinstance(content, dict):
             return False

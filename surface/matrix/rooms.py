@@ -309,14 +309,15 @@ class Rooms:
         return name if isinstance(name, str) and name.strip() else None
 
     async def message_before(self, room_id: str, event_id: str) -> dict[str, Any] | None:
-        """The message just before an event, whoever sent it."""
+        """The message that stands just before an event, whoever sent it; what changes an earlier one stands
+        there."""
         where = path("rooms", room_id, "context", event_id)
         try:
             context = await self._api.request("GET", where, query={"limit": "12"})
         except (MatrixError, Lost):
             return None
         for event in context.get("events_before", ()):
-            if event.get("type") in ("m.room.message", "m.room.encrypted"):
+            if event.get("type") in ("m.room.message", "m.room.encrypted") and not _edits(event):
                 return dict(event)
         return None
 
@@ -445,3 +446,9 @@ class Rooms:
         if room.kind == "space":
             body["creation_content"] = {"type": "m.space"}
         return body
+
+
+def _edits(event: dict[str, Any]) -> bool:
+    content = event.get("content")
+    relation = content.get("m.relates_to") if isinstance(content, dict) else None
+    return isinstance(relation, dict) and relation.get("rel_type") == "m.replace"

@@ -254,6 +254,41 @@ async def test_an_agents_question_waits_for_the_list_that_is_open(
     await desk.person.answer_to(desk.chat, yes, where=lambda m: m.body == "You said yes.")
 
 
+@pytest.mark.parametrize("below", [False, True])
+async def test_a_number_is_a_choice_unless_an_answer_stands_below_the_list(
+    someone: Make, share_bot: Make, mode: str, below: bool
+) -> None:
+    """An answer that goes on growing above the list is not below it."""
+    hesitant = {"id": "hesitant", "name": "Hesitant", "adapter": "echo", "delay": 0.4}
+    bot: Bot = await share_bot(
+        default="hesitant",
+        agents=[hesitant],
+        encryption=mode == "encrypted",
+        # Without edits and placeholder the answer is posted when it is complete.
+        settings={
+            "answers": {"placeholder_after": 60, "edits": 0}
+            if below
+            else {"placeholder_after": 0.1}
+        },
+    )
+    desk = await onboard(await someone("alice"), bot)
+    await desk.say(desk.chat, "one")
+    await desk.command(desk.chat, "!save Plan")
+    said = await desk.person.send(desk.chat, "a b c d e")
+    if not below:
+        await desk.person.answer_to(desk.chat, said, saying="")
+    await desk.command(desk.chat, "!load")
+    await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == "a b c d e")
+    await bot.at_rest("turns")
+
+    choice = await desk.person.send(desk.chat, "1")
+
+    answer = await desk.person.answer_to(
+        desk.chat, choice, where=lambda m: len(m.body) > 1 or below
+    )
+    assert ("Loaded Plan" in answer.body) is not below
+
+
 async def test_a_list_that_another_question_replaces_says_so(person: Make, make_bot: Make) -> None:
     boss = await person("boss")
     settings = {"access": {"allow": ["@*:*"], "admins": [boss.user_id]}}

@@ -177,7 +177,7 @@ async def test_nothing_outside_the_workspace_and_nobody_elses_file_is_sent(
         str(other_rooms.relative_to(root)),
         "./" + str(bobs.relative_to(root)),
         "nul\0byte",
-        "",
+        ".",
     ]
     said = await play(desk, *(["file", path, "f", "text/plain"] for path in paths))
 
