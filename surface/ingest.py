@@ -9,7 +9,8 @@ Our own messages in the timeline are not inputs: they tell the outbox that an ef
 
 Without a token recent history comes as if it were new. Then the room's read marker (`m.fully_read`, see
 `read_marker.py`) tells what is: what stands after it, unless one of our own messages shows that it was
-answered. A room that has none holds nothing new.
+answered. A room of the bot's that has none was never answered in: there the bot's own last event takes its
+place. In any other room nothing is new.
 """
 
 from __future__ import annotations
@@ -171,6 +172,8 @@ class Ingest:
                 rows.append(self._row(room_id, event, sync, MIDDLE - 1000 + min(index, 999)))
         events, limited = _events(timeline), timeline.get("limited") is True
         marker = None if since else _read_up_to(room)
+        if not since and marker is None and await self._knows(room_id):
+            marker = _last_of(events, self._me)
         first = 0 if since else _first_new(events, marker, limited=limited)
         for index, event in enumerate(events):
             if event.get("sender") == self._me and "state_key" not in event:
@@ -182,10 +185,12 @@ class Ingest:
                 rows.append(self._row(room_id, event, sync, MIDDLE + index))
         start = timeline.get("prev_batch")
         if limited and first == 0 and isinstance(start, str):
-            known = await self._ledger.store.get("rooms", room_key(room_id)) is not None
-            if marker is not None or (since and known):
+            if marker is not None or (since and await self._knows(room_id)):
                 key = f"gap/{room_id}/{sync:012d}"
                 gaps.append(Gap(key, room_id, sync, start, since, self._late, marker))
+
+    async def _knows(self, room_id: str) -> bool:
+        return await self._ledger.store.get("rooms", room_key(room_id)) is not None
 
     def _row(
         self,
@@ -284,6 +289,11 @@ def _read_up_to(room: dict[str, Any]) -> str | None:
             marker = content.get("event_id")
             return marker if isinstance(marker, str) else None
     return None
+
+
+def _last_of(events: list[dict[str, Any]], me: str) -> str | None:
+    """The last event of the bot's own."""
+    return next((str(e.get("event_id")) for e in reversed(events) if e.get("sender") == me), None)
 
 
 def _first_new(events: list[dict[str, Any]], marker: str | None, *, limited: bool) -> int:

@@ -270,13 +270,14 @@ async def test_without_a_token_what_stands_after_the_marker_is_answered(
     await bot.stop()
     texts = [f"text {n}" for n in range(count)]
     last = (await send_all(alice, one, texts))[-1]
-    await alice.send(quiet, "in a room where nothing was answered yet")
+    first = await alice.send(quiet, "in a room where nothing was answered yet")
     lose_token(bot)
     await bot.start(timeout=60)
     await alice.answer_to(one, last, saying=texts[-1], timeout=60)
+    await alice.answer_to(quiet, first, saying="in a room", timeout=60)
     await ask(alice, quiet, "after", "after")
     assert await words(bot, alice, one) == ["before", *texts]
-    assert await words(bot, alice, quiet) == ["after"]
+    assert await words(bot, alice, quiet) == ["in a room where nothing was answered yet", "after"]
     assert await notices(bot, alice, one) == before
 
 
