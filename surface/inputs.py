@@ -354,8 +354,8 @@ def _source(content: dict[str, Any]) -> Source | None:
     return Source(url, secret, iv, sha256) if told and _MXC.fullmatch(url) else None
 
 
-_MXC = re.compile(r"mxc://[A-Za-z0-9.:\[\]-]{1,255}/[A-Za-z0-9_-]{1,255}")
-"""Spec: a server name and an id of these characters; nothing else may become part of a path."""
+_MXC = re.compile(r"mxc://[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]{0,254}/[A-Za-z0-9_-]{1,255}")
+"""Spec: a server name and an id of these characters; nothing else may become part of a path, `..` least."""
 
 
 def _mentions(content: dict[str, Any], body: str, me: str) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +33,20 @@ from surface.matrix.api import Api, Lost, MatrixError, path
 
 log = structlog.get_logger()
 
+_HOSTILE = (
+    EncryptionError,
+    LocalProtocolError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What nio and vodozemac raise at keys and messages that are none. Not what a disk that is full says: then
+the same sync is to come again."""
+
 
 class OtherDevice(Exception):
     """The homeserver has other keys for this device than we: what is sent to it, we could never read."""
@@ -53,6 +68,9 @@ class Crypto:
         olm.users_for_key_query.update(olm.device_store.users)
         # nio takes keys that were asked for from other devices of its own user only, of which we have none.
         olm._should_accept_forward = self._is_given_again  # type: ignore[method-assign]
+        # Anybody may send us anything, and the same sync would come again after the next start.
+        self._to_device = olm.handle_to_device_event
+        olm.handle_to_device_event = self._take_to_device  # type: ignore[method-assign]
 
     async def publish(self) -> dict[str, Any]:
         """See to it that the homeserver has this device's keys; returns all that it has of the account.
@@ -104,7 +122,8 @@ class Crypto:
             return
         response = SyncResponse.from_dict(news)
         if isinstance(response, SyncResponse):
-            await self._client.receive_response(response)
+            with _unharmed("sync"):
+                await self._client.receive_response(response)
         else:
             log.warning("sync.not_understood_by_nio", why=str(response))
 
@@ -195,6 +214,12 @@ class Crypto:
             and told.get("sender_key") == sender_key
             and told.get("sender_claimed_ed25519_key") == device.ed25519
         )
+
+    def _take_to_device(self, event: Any) -> Any:
+        """One to-device message; one that nio breaks on is left out, and those beside it are not."""
+        with _unharmed("to-device message", sender=getattr(event, "sender", None)):
+            return self._to_device(event)
+        return None
 
     def _is_own(self, event: dict[str, Any]) -> bool:
         """Whether a to-device message comes from this very device."""
@@ -294,25 +319,84 @@ class Crypto:
 
     async def _query(self) -> None:
         body: dict[str, Any] = {"device_keys": {u: [] for u in self._client.users_for_key_query}}
-        await self._exchange("query", body, KeysQueryResponse)
+        await self._exchange("query", body, KeysQueryResponse, _user_by_user)
 
     async def _claim(self, wanted: Mapping[str, Iterable[str]]) -> None:
         keys = {user: dict.fromkeys(ids, "signed_curve25519") for user, ids in wanted.items()}
-        await self._exchange("claim", {"one_time_keys": keys}, KeysClaimResponse)
+        await self._exchange("claim", {"one_time_keys": keys}, KeysClaimResponse, _key_by_key)
 
-    async def _exchange(self, what: str, body: dict[str, Any], kind: type[Response]) -> None:
+    async def _exchange(
+        self,
+        what: str,
+        body: dict[str, Any],
+        kind: type[Response],
+        split: Callable[[dict[str, Any]], Iterable[dict[str, Any]]] = lambda answer: (answer,),
+    ) -> None:
         """One request about keys, whose answer nio gets only if it is one.
+
+        What the keys of one device are is its owner's word: an answer is `split`, so that keys nio breaks
+        on are left out, and those of others are not.
 
         Not by nio's own methods: they repeat themselves, and break on some answers that are none.
         """
         answer = await self._api.request("POST", path("keys", what), body)
-        try:
-            response = kind.from_dict(answer)  # type: ignore[attr-defined]
-        except TypeError as error:
-            raise Lost(f"the answer about keys cannot be understood: {error}") from error
-        if isinstance(response, ErrorResponse):
-            raise Lost(f"the answer about keys cannot be understood: {response}")
-        await self._client.receive_response(response)
+        for part in split(answer):
+            try:
+                response = kind.from_dict(part)  # type: ignore[attr-defined]
+            except TypeError as error:
+                raise Lost(f"the answer about keys cannot be understood: {error}") from error
+            if isinstance(response, ErrorResponse):
+                raise Lost(f"the answer about keys cannot be understood: {response}")
+            with _unharmed(f"keys {what}"):
+                await self._client.receive_response(response)
+
+
+@contextmanager
+def _unharmed(what: str, **about: Any) -> Iterator[None]:
+    """What somebody has sent may be worth nothing; it must not end the bot."""
+    try:
+        yield
+    except _HOSTILE as error:
+        log.warning("crypto.not_understood", what=what, why=type(error).__name__, **about)
+
+
+def _user_by_user(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The devices of one user after the other, without those whose description is none."""
+    users = answer.get("device_keys")
+    if not isinstance(users, dict):
+        yield answer
+        return
+    for user_id, devices in users.items():
+        sound = {k: _named(v) for k, v in _object(devices).items() if _is_device(v)}
+        yield {"device_keys": {user_id: sound}, "failures": {}}
+
+
+def _key_by_key(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The one-time key of one device after the other, without those that are none."""
+    users = answer.get("one_time_keys")
+    if not isinstance(users, dict):
+        yield answer
+        return
+    for user_id, devices in users.items():
+        for device_id, keys in _object(devices).items():
+            if _object(keys):
+                one = {"one_time_keys": {user_id: {device_id: keys}}, "failures": {}}
+                yield one
+
+
+def _is_device(value: Any) -> bool:
+    """Whether nio can keep a device; it looks at its signature, not at what it is made of."""
+    device = _object(value)
+    keys = _object(device.get("keys"))
+    told = (device.get("user_id"), device.get("device_id"), *keys.values())
+    return all(isinstance(text, str) for text in told)
+
+
+def _named(device: dict[str, Any]) -> dict[str, Any]:
+    """A device whose name, which is not signed, is one or left out."""
+    if isinstance(_object(device.get("unsigned")).get("device_display_name"), str):
+        return device
+    return {key: value for key, value in device.items() if key != "unsigned"}
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -10,12 +10,16 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from vodozemac import Account
 
 from tests.e2e.conftest import Make
+from tests.rig.api import MatrixApi
 from tests.rig.bot import PASSWORD, Bot
 from tests.rig.cli import surface
 from tests.rig.crypto_person import CryptoPerson
 from tests.rig.desk import Desk, onboard
+from tests.rig.person import PASSWORD as PERSONS_PASSWORD
+from tests.rig.person import log_in_by_password
 from tests.rig.view import Message
 
 NO_SHIELD = {"colour": 0, "reason": None}
@@ -425,6 +429,100 @@ async def test_encryption_turned_on_while_it_is_down(crypto_person: Make, make_b
     await bot.start()
     answer = await alice.answer_to(home, said, sender=bot.user_id)
     assert answer.encrypted
+
+
+# --- what somebody sends to do harm -----------------------------------------------------------
+
+
+def no_messages(bot_key: str) -> list[tuple[str, dict[str, Any]]]:
+    """To-device messages that are none, for the device with this key."""
+    olm = {"algorithm": "m.olm.v1.curve25519-aes-sha2", "sender_key": "!!"}
+    bodies: list[Any] = [
+        {"type": 0, "body": "zz"},
+        {"type": 0, "body": "AAAA"},
+        {"type": 1, "body": "é"},
+        {"type": 1, "body": "AAAA"},
+        {"type": 0, "body": 5},
+        {"type": 0},
+        {},
+        "text",
+        None,
+    ]
+    sealed = [{**olm, "ciphertext": {bot_key: body}} for body in bodies]
+    asks = {
+        "action": "request",
+        "body": {"algorithm": [], "room_id": {}, "sender_key": 1, "session_id": None},
+        "request_id": "r",
+        "requesting_device_id": "NOPE",
+    }
+    return [
+        *(
+            ("m.room.encrypted", content)
+            for content in (*sealed, {}, {**olm, "ciphertext": "text"})
+        ),
+        ("m.room_key_request", asks),
+        ("m.forwarded_room_key", {"session_key": 1}),
+        ("m.key.verification.start", {"transaction_id": "t", "method": "m.sas.v1"}),
+        ("m.key.verification.key", {"transaction_id": "t", "key": "!"}),
+    ]
+
+
+async def test_messages_to_its_device_that_are_none_do_not_end_it(desk: Desk, person: Make) -> None:
+    bot, mallory = desk.bot, await person("mallory")
+    asked = {"device_keys": {bot.user_id: []}}
+    answer = await mallory.api.call("POST", "keys", "query", json=asked)
+    keys = answer["device_keys"][bot.user_id][bot.device_id]["keys"]
+    for number, (kind, content) in enumerate(no_messages(keys[f"curve25519:{bot.device_id}"])):
+        messages = {"messages": {bot.user_id: {bot.device_id: content}}}
+        await mallory.api.call("PUT", "sendToDevice", kind, f"harm{number}", json=messages)
+    await bot.logged("crypto.not_understood", sender=mallory.user_id)
+    await desk.person.rotate_keys(desk.chat)
+    await desk.say(desk.chat, "are you there?")
+    await bot.stop()
+    await bot.start()
+    await desk.say(desk.chat, "and now?")
+    await clean(desk)
+
+
+@pytest.mark.parametrize("harm", ["one-time key", "device key"])
+async def test_a_device_with_keys_that_are_none_gets_nothing_and_the_others_all(
+    desk: Desk, harm: str
+) -> None:
+    bot, alice = desk.bot, desk.person
+    bad = await log_in_by_password(alice.url, alice.user_id, PERSONS_PASSWORD)
+    account, api = Account(), MatrixApi(alice.url, bad.access_token)
+
+    def signed(content: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        signature = account.sign(text.encode()).to_base64()
+        return {
+            **content,
+            "signatures": {alice.user_id: {f"ed25519:{bad.device_id}": signature}},
+        }
+
+    own = account.curve25519_key.to_base64()
+    device = {
+        "user_id": alice.user_id,
+        "device_id": bad.device_id,
+        "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
+        "keys": {
+            f"ed25519:{bad.device_id}": account.ed25519_key.to_base64(),
+            f"curve25519:{bad.device_id}": own if harm == "one-time key" else "no key",
+        },
+    }
+    one_time = {f"signed_curve25519:AAAA{n}": signed({"key": "no key"}) for n in range(5)}
+    try:
+        body = {"device_keys": signed(device), "one_time_keys": one_time}
+        await api.call("POST", "keys", "upload", json=body)
+    finally:
+        await api.close()
+
+    await desk.say(desk.chat, "one of my devices is none")
+    await bot.logged("crypto.not_understood", what="keys claim")
+    await bot.stop()
+    await bot.start()
+    await desk.say(desk.chat, "and still")
+    await clean(desk)
 
 
 # --- the key of the store ---------------------------------------------------------------------

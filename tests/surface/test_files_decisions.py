@@ -255,6 +255,22 @@ def test_the_words_of_a_sticker_are_its_name() -> None:
     assert (message.msgtype, message.body, message.file.size) == ("m.sticker", "", None)
 
 
+@pytest.mark.parametrize("server", ["..", ".", "-x", ":1", "a/b", ""])
+def test_no_address_leads_to_anything_but_a_file(server: str) -> None:
+    content = {"msgtype": "m.file", "body": "a", "url": f"mxc://{server}/config"}
+    message = read(ROOM, event(content), "@bot:hs")
+    assert isinstance(message, Message) and message.file is not None
+    assert message.file.source is None
+
+
+@pytest.mark.parametrize("server", ["hs", "a.example.org:8448", "[::1]:8448", "10.0.0.1"])
+def test_an_address_on_any_server_is_one(server: str) -> None:
+    content = {"msgtype": "m.file", "body": "a", "url": f"mxc://{server}/config"}
+    message = read(ROOM, event(content), "@bot:hs")
+    assert isinstance(message, Message) and message.file is not None
+    assert message.file.source == Source(f"mxc://{server}/config")
+
+
 async def test_rows_of_before_files_are_read() -> None:
     effect = {"effect": "LeaveRoom", "room_id": ROOM}
     body = {"v": 2, "seq": 3, "effect": effect, "locale": "en", "boot": None}
