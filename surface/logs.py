@@ -22,8 +22,11 @@ import structlog
 KEY_FILE: Final = "log.key"
 """Where the key of the hashes is, in the state directory. Losing it means other hashes from then on."""
 
+_SERVER: Final = r":(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(?::[0-9]+)?"
 _ID: Final = re.compile(
-    r"[@!$#][A-Za-z0-9_.=/+\-]+(?::[A-Za-z0-9.\-]+(?::[0-9]+)?|(?<=[A-Za-z0-9_\-]{40}))"
+    # Old user ids, and aliases, may hold nearly everything.
+    rf"@[^\s:@\"]+{_SERVER}|#[^\s:#@/\"]+{_SERVER}"
+    rf"|[@!$#][A-Za-z0-9_.=/+\-]+(?:{_SERVER}|(?<=[A-Za-z0-9_\-]{{40}}))"
 )
 """`@user:server`, `!room:server`, `#alias:server`, and the ids of events and newer rooms: 43 letters."""
 
@@ -95,10 +98,10 @@ class Hashing:
         match value:
             case str():
                 return _FOLDERS.sub(self._hash, _ID.sub(self._hash, value))
-            case list() | tuple():
+            case list() | tuple() | set() | frozenset():
                 return [self.hashed(inner) for inner in value]
             case MutableMapping():
-                return {name: self.hashed(inner) for name, inner in value.items()}
+                return {self.hashed(name): self.hashed(inner) for name, inner in value.items()}
         return value
 
     def _hash(self, found: re.Match[str]) -> str:

@@ -126,6 +126,16 @@ def test_what_is_an_id(text: str) -> None:
     assert hashed == Hashing(b"k" * 32).hashed(text) != Hashing(b"l" * 32).hashed(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["@o'brien~x:hs", "@al!ce:hs", "@алиса:hs", "@alice:[::1]:8448", "#général:hs"]
+)
+def test_old_ids_may_hold_nearly_everything(text: str) -> None:
+    for said in (text, f"no {text} here", {"why": {text: [text]}}, {text}):
+        hashed = str(Hashing(b"k" * 32).hashed(said))
+        assert re.search(r"[@#]~[0-9a-f]{12}", hashed)
+        assert not any(part in hashed for part in ("brien", "al!", "али", "alice", "::1", "ral:"))
+
+
 def test_whose_file_it_was_is_hashed() -> None:
     path = inbox_path("@alice:hs", "!room:hs", "$event", 0, "plans.txt")
     hashed = Hashing(b"k" * 32).hashed(path)
