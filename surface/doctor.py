@@ -28,6 +28,8 @@ LITTLE, TOO_LITTLE = 500_000_000, 20_000_000
 """Bytes of free space that are soon, and now, not enough."""
 FILES = 1024
 """Open files that a bot with many connections may need."""
+SECRETS = ("password", "access_token", "recovery_key", "pickle_key")
+"""Settings that nobody else is to read."""
 NEEDED = {"matrix-nio": "0.26.", "python-statemachine": "3."}
 """How the versions of what is bound to one version begin."""
 
@@ -69,14 +71,14 @@ def _permissions(settings: Settings, config: Path | None) -> Finding:
             to_do = f"chmod {'700' if path.is_dir() else '600'} {path}"
             return Finding("warn", "permissions", found, to_do)
     if config is not None and config.stat().st_mode & 0o004 and _holds_a_secret(config):
-        to_do = f"chmod 640 {config}, or name a file instead: `password_file`"
+        to_do = f"chmod 640 {config}, or name a file instead: `password_file` and the like"
         return Finding("warn", "permissions", f"{config}: every user can read its secret", to_do)
     return Finding("ok", "permissions", "what is secret is for this user only")
 
 
 def _holds_a_secret(config: Path) -> bool:
     values = read_mapping(config, example=EXAMPLE)
-    return any(values.get(key) for key in ("password", "access_token"))
+    return any(values.get(key) for key in SECRETS)
 
 
 def _volumes(settings: Settings) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from tests.rig.proxy import FaultProxy, Status
 from tests.surface.test_check_findings import _settings as settings_of
 
 PASSWORD = "secret words"
+RECOVERY_KEY = "EsTc LW2K PGiF wKEA 3As5 g5c4 BXwk qeeJ ZJV8 Q9fu gUMN UE4d"
 
 
 def found(config: Path) -> tuple[bool, dict[str, str]]:
@@ -110,6 +111,19 @@ def test_settings_that_everyone_can_read(here: Installation) -> None:
     here.settings.pop("password")
     here.write(password_file="word")
     assert local(here)["permissions"].startswith("ok")
+
+
+@pytest.mark.parametrize(
+    "secret", [{"recovery_key": RECOVERY_KEY}, {"pickle_key": "long and random"}]
+)
+def test_the_keys_in_the_settings_are_secrets_too(
+    here: Installation, secret: dict[str, str]
+) -> None:
+    (here.root / "word").write_text("secret words")
+    here.settings.pop("password")
+    here.write(password_file="word", **secret)
+    (here.root / "surface.yaml").chmod(0o644)
+    assert "every user can read its secret -> chmod 640" in local(here)["permissions"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
