@@ -19,6 +19,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from config import PasswordLogin, Settings, TokenLogin
 from machines.effects import PLATFORM_CHAT_SEQ, CreateRoom, ForgetUser, LeaveRoom
 from store import Delete, Put, Store, StoreError, TinyStore, Write
@@ -107,7 +109,7 @@ async def restore(
         )
     if DATABASE not in members:
         raise BackupError(f"{label}: holds no database")
-    device = Device.model_validate_json(members[DEVICE]) if DEVICE in members else None
+    device = _device(members, label)
     way = settings.login
     if isinstance(way, TokenLogin) and device is not None and way.device_id == device.device_id:
         raise BackupError(
@@ -133,6 +135,16 @@ async def restore(
             sessions.keep(staging / MATRIX_STORE, session)
             _move_in(staging, settings.state_dir)
     return Restored(manifest, session, device.device_id if device else None)
+
+
+def _device(members: dict[str, bytes], label: str) -> Device | None:
+    if DEVICE not in members:
+        return None
+    try:
+        return Device.model_validate_json(members[DEVICE])
+    except ValidationError:
+        # Not what it says of the file: that holds a key.
+        raise BackupError(f"{label}: `{DEVICE}` in it cannot be read by this version") from None
 
 
 async def outdated(store: Store) -> list[Write]:
@@ -260,8 +272,11 @@ def _move_in(staging: Path, state_dir: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror})") from error

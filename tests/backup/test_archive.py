@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from config import Settings
+from store import StoreError
 from surface.backup import archive
-from surface.backup.contents import AGENTS, DATABASE, Manifest
+from surface.backup.contents import AGENTS, DATABASE, DEVICE, Manifest
 from surface.backup.errors import BackupError
+from surface.backup.restore import restore
 
 MEMBERS = {DATABASE: b"SQLite, as it were" * 300, "matrix_store/identity.json": b"{}", AGENTS: b""}
 
@@ -154,3 +157,32 @@ def test_a_file_that_is_there_is_never_replaced(tmp_path: Path) -> None:
         archive.keep(tmp_path / "a", b"two")
     assert [(f.name, f.read_bytes()) for f in tmp_path.iterdir()] == [("a", b"one")]
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+
+def settings_of(told: Manifest, state_dir: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "homeserver": "http://localhost",
+            "user_id": told.user_id,
+            "password": "words",
+            "state_dir": state_dir,
+        }
+    )
+
+
+async def test_a_device_that_cannot_be_read_is_a_reason_to_refuse(tmp_path: Path) -> None:
+    """Its key is not told with the reason."""
+    told, state = manifest(), tmp_path / "state"
+    settings = settings_of(told, state)
+    with pytest.raises(BackupError, match="in it cannot be read by this version") as refused:
+        await restore(settings, told, MEMBERS | {DEVICE: b'{"pickle_key": "precious"}'}, "here")
+    assert "precious" not in str(refused.value)
+    assert not state.exists()
+
+
+async def test_what_cannot_be_unpacked_leaves_nothing(tmp_path: Path) -> None:
+    told, state = manifest(), tmp_path / "state"
+    settings = settings_of(told, state)
+    with pytest.raises(StoreError, match="cannot be written"):
+        await restore(settings, told, MEMBERS | {f"matrix_store/{'a' * 300}": b""}, "here")
+    assert not state.exists()
