@@ -36,6 +36,23 @@ def holder(path: Path) -> str | None:
     return None
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a store.
+
+    Raises:
+        StoreError: it cannot be told; says the way out.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror}); run this as the user whose it is"
+        ) from error
+    return True
+
+
 def examine(path: Path) -> dict[str, int]:
     """Read every document of a store that nobody has open; returns how many each table holds.
 

@@ -14,6 +14,7 @@ from config import Registry, Settings
 from machines.effects import ForgetUser, LeaveRoom
 from store import Store, StoreError, TinyStore
 from store.documents import user_key
+from store.examine import is_there
 from surface import failpoints, onboarding
 from surface.case import Case, World
 from surface.clock import SystemClock
@@ -29,7 +30,7 @@ async def forget(settings: Settings, agents: Registry, user_id: str) -> int:
         StoreError: the bot is running, nobody of that name is known, or the store is not usable.
     """
     path = settings.state_dir / DATABASE
-    if not path.exists():
+    if not is_there(path):
         raise StoreError(f"{path}: there is no database; nobody is known")
     store = TinyStore.open(path)
     try:

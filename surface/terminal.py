@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from config import ConfigError, Settings, load_settings
 from config.settings import EXAMPLE
@@ -28,6 +29,11 @@ ConfigFile = Annotated[
 
 class Failure(Exception):
     """Something a person can mend; the message says what, where and how."""
+
+
+def harmless(text: str) -> Text:
+    """A text of anybody's: no markup, and what would steer the terminal is shown, not done."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def settings_of(config: Path | None) -> Settings:

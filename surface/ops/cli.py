@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.live import Live
 
 from surface.terminal import ConfigFile, Failure, out, settings_of
@@ -18,6 +19,9 @@ outbox_app = typer.Typer(
     invoke_without_command=True,
 )
 app.add_typer(outbox_app, name="outbox")
+
+WIDE = 10_000
+"""More letters than a line of a table has."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 State = Annotated[str | None, typer.Option("--state", help="Only those in this state.")]
@@ -208,4 +212,6 @@ def _print(headings: dict[str, str], found: list[dict[str, Any]], *, as_json: bo
     if as_json:
         out.print_json(json.dumps(found))
     else:
-        out.print(show.rows(headings, found))
+        # One line each where it is not for a terminal: for `grep`.
+        console = out if out.is_terminal else Console(width=WIDE, highlight=False)
+        console.print(show.rows(headings, found))

@@ -66,6 +66,10 @@ def _connected(state_dir: Path, timeout: float | None) -> _Line:
         line.connect()
     except OSError as error:
         line.close()
+        if isinstance(error, PermissionError):
+            raise Failure(
+                f"{state_dir / SOCKET}: may not be opened; run this as the bot's user"
+            ) from None
         if not is_running(state_dir):
             raise Failure(f"the bot is not running: nobody has {state_dir} open") from None
         raise Failure(

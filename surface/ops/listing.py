@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from store.documents import check_readable, migrated
-from store.examine import copied, holder
+from store.examine import copied, holder, is_there
 from store.peek import peek
 from store.store import Table
 from surface.ops.client import DATABASE
@@ -107,7 +107,7 @@ def pending(state_dir: Path) -> list[dict[str, Any]]:
     """
     path = state_dir / DATABASE
     with tempfile.TemporaryDirectory(prefix="surface-look-") as folder:
-        documents = peek(copied(path, Path(folder)), "outbox") if path.exists() else {}
+        documents = peek(copied(path, Path(folder)), "outbox") if is_there(path) else {}
     rows = [
         {"key": key, "seq": body["seq"], "effect": body["effect"]["effect"], "lane": None}
         for key, body in documents.items()
@@ -117,7 +117,7 @@ def pending(state_dir: Path) -> list[dict[str, Any]]:
 
 def _documents(state_dir: Path, tables: Sequence[Table]) -> list[list[dict[str, Any]]]:
     path = state_dir / DATABASE
-    if not path.exists():
+    if not is_there(path):
         return [[] for _ in tables]
     with tempfile.TemporaryDirectory(prefix="surface-look-") as folder:
         where = path if holder(path) else copied(path, Path(folder))

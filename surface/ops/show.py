@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from surface.terminal import harmless
+
 COLOURS: Final = {"ok": "green", "degraded": "yellow", "failed": "red"}
 
 
@@ -21,7 +23,9 @@ def status(told: Mapping[str, Any]) -> RenderableType:
     )
     checks = _plain("check", "state", "why")
     for name, verdict in told["checks"].items():
-        checks.add_row(name, Text(verdict["state"], COLOURS[verdict["state"]]), verdict["words"])
+        checks.add_row(
+            name, Text(verdict["state"], COLOURS[verdict["state"]]), _cell(verdict["words"])
+        )
     parts: list[RenderableType] = [head, checks]
     if (now := told.get("now")) is not None:
         work = _plain("", "now", "oldest")
@@ -59,14 +63,17 @@ def rows(headings: Mapping[str, str], found: Sequence[Mapping[str, Any]]) -> Ren
 
 
 def _cell(value: object) -> Text:
-    # What people named their rooms is no markup.
     if isinstance(value, bool):
         return Text("yes" if value else "no")
-    return Text("" if value is None else str(value))
+    return harmless("" if value is None else str(value))
 
 
 def _plain(*headings: str) -> Table:
-    return Table(*headings, box=None, pad_edge=False, header_style="bold")
+    """A table whose long words are broken, not cut: ids are there to be copied."""
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
 
 
 def _span(seconds: float) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from config import Registry, Settings
 from store import MemoryStore, Store, StoreError, TinyStore
@@ -31,6 +30,7 @@ from surface.reconcile.plan import plan
 from surface.reconcile.run import documents_of
 from surface.reconcile.steps import Step, outcome_of
 from surface.reconcile.words import described
+from surface.terminal import harmless
 
 
 def preview(
@@ -75,13 +75,8 @@ def table_of(steps: Sequence[Step]) -> Table:
     for column in table.columns:
         column.overflow = "fold"
     for step in steps:
-        table.add_row(*(_cell(text) for text in (outcome_of(step), *described(step))))
+        table.add_row(*(harmless(text) for text in (outcome_of(step), *described(step))))
     return table
-
-
-def _cell(text: str) -> Text:
-    """Names are anybody's: what would steer the terminal is shown, not done."""
-    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 async def _planned(

@@ -121,6 +121,8 @@ async def test_people_and_rooms_of_a_running_and_of_a_stopped_bot(
     assert tree(bot.state_dir) == before, "a stopped bot's directory is left as it is"
     shown = await surface(bot, "rooms", "@bob*", "--kind", "chat")
     assert "Chat 1" in shown.stdout and "Kitchen" not in shown.stdout
+    (line,) = [line for line in shown.stdout.splitlines() if bob.me in line]
+    assert bob.chat in line, "one line each, and whole, for grep"
     nobody = await surface(bot, "status")
     assert nobody.returncode == 1 and "the bot is not running" in nobody.stderr
     assert (await surface(bot, "drain")).returncode == 1
