@@ -26,6 +26,7 @@ from machines.effects import PLATFORM_CHAT_SEQ, CreateRoom, ForgetUser, LeaveRoo
 from store import Delete, Put, Store, StoreError, TinyStore, Write
 from store.documents import VERSIONS, migrated
 from store.lock import StateLock
+from surface import logs
 from surface.backup import archive
 from surface.backup.contents import (
     AGENTS,
@@ -46,7 +47,10 @@ from surface.matrix.session import Session, SessionError
 from surface.mirrors.content import INSTALLATION, Installation, read_installation
 
 _STAGING = ".restore"
-_NOT_STATE = frozenset({"lost+found", _STAGING, Path(DATABASE).with_suffix(".lock").name})
+_NOT_STATE = frozenset(
+    {"lost+found", _STAGING, Path(DATABASE).with_suffix(".lock").name, logs.KEY_FILE}
+)
+"""What does not make a state directory full; the log's key is made before there is anything to lose."""
 
 
 @dataclass(frozen=True)

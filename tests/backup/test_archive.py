@@ -17,6 +17,7 @@ from surface.backup import archive
 from surface.backup.contents import AGENTS, DATABASE, DEVICE, Manifest
 from surface.backup.errors import BackupError
 from surface.backup.restore import restore
+from surface.logs import hash_key
 
 MEMBERS = {DATABASE: b"SQLite, as it were" * 300, "matrix_store/identity.json": b"{}", AGENTS: b""}
 
@@ -186,3 +187,13 @@ async def test_what_cannot_be_unpacked_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be written"):
         await restore(settings, told, MEMBERS | {f"matrix_store/{'a' * 300}": b""}, "here")
     assert not state.exists()
+
+
+async def test_a_start_that_came_to_nothing_is_no_obstacle(tmp_path: Path) -> None:
+    """All that it leaves is the key of the log's hashes."""
+    told, state = manifest(), tmp_path / "state"
+    key = hash_key(state)
+    with pytest.raises(StoreError, match="db: cannot be opened"):
+        await restore(settings_of(told, state), told, MEMBERS, "here")
+    assert [file.name for file in state.iterdir()] == ["log.key"]
+    assert hash_key(state) == key
