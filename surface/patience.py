@@ -31,7 +31,7 @@ async def reached(work: Callable[[], Awaitable[T]], settings: Settings) -> T:
             failures += 1
             delay = backoff(failures)
             log.warning(
-                "homeserver.notreached",
+                "homeserver.not_reached",
                 homeserver=settings.homeserver,
                 why=str(error),
                 again_in=round(delay, 1),

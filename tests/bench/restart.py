@@ -112,7 +112,7 @@ async def _grow(bot: Bot, size: int, progress: Progress) -> None:
         rooms = Rooms(
             api,
             Courier(api),
-            Crypto(AsyncClient(bot.url), api),
+            Crypto(AsyncClient(bot.url), api, Failpoints(None)),
             Failpoints(None),
             user_id=bot.user_id,
             room_version=None,

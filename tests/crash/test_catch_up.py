@@ -220,6 +220,7 @@ async def test_the_read_marker_follows_what_is_answered(make_bot: Make, person: 
     _, chat = await onboarded(bot, alice)
     first = await alice.send(chat, "hi")
     await alice.answer_to(chat, first, saying="hi")
+    await bot.at_rest()
     await bot.stop()
     assert await read_marker(bot, chat) == first
 
@@ -234,11 +235,13 @@ async def test_the_read_marker_follows_what_is_answered(make_bot: Make, person: 
 
     await bot.start()
     await alice.answer_to(chat, long, where=lambda m: m.body == LONG)
+    await bot.at_rest()
     await bot.stop()
     assert await read_marker(bot, chat) == first, "only the next message tells how far it is"
     await bot.start()
     last = await alice.send(chat, "bye")
     await alice.answer_to(chat, last, saying="bye")
+    await bot.at_rest()
     await bot.stop()
     assert await read_marker(bot, chat) == last
 

@@ -262,7 +262,7 @@ async def test_createroom_fails(person: Make, bot: Bot, proxy: FaultProxy) -> No
 
 @pytest.mark.slow
 async def test_some_of_all_requests_fail(person: Make, bot: Bot, proxy: FaultProxy) -> None:
-    """First contacts and a first talk, while one, two, four requests pass between those that fail."""
+    """First contacts and a first talk, while one to eight requests pass between those that fail."""
     everything = {
         "502": PROXY_PAGE,
         "429": TooMany(retry_after_ms=100),
@@ -272,8 +272,9 @@ async def test_some_of_all_requests_fail(person: Make, bot: Bot, proxy: FaultPro
     for people, fault in enumerate(everything.values(), 1):
         since = time.monotonic()
         where = r"/(rooms|join|createRoom|profile|joined_rooms)"
-        # A rule counts all the requests that those before it have let pass.
-        passing = itertools.accumulate((1, 2, 4) * 4)
+        # A rule counts all the requests that those before it have let pass. An effect that takes five
+        # begins anew when one of them fails.
+        passing = itertools.accumulate((1, 2, 4, 8) * 3)
         rules = [proxy.arm("*", where, fault, nth=count + 1) for count in passing]
         desk = await onboard_slowly(await person("alice"), bot)
         await desk.person.send(desk.chat, "one")

@@ -162,6 +162,7 @@ async def test_invited_into_a_space_the_bot_goes_again_and_says_why(
     await alice.until_member(space, bot.user_id, "leave")
     same = ("space_id", "home_rooms", "state")
     assert [bot.user(alice.user_id)[k] for k in same] == [before[k] for k in same]
+    await bot.at_rest()
     assert f"matrix_room:{space}" not in bot.documents("rooms")
     await ask(alice, one, "hello", "hello")
 
@@ -173,9 +174,9 @@ async def test_invited_back_into_the_space_it_made(make_bot: Make, person: Make)
     await leaves(bot, space)
     await departed(bot, alice)
     assert bot.user(alice.user_id)["space_id"] is None
-    await alice.set_state(space, "m.space.child", {}, one)
     await alice.invite(space, bot.user_id)
     await alice.until_member(space, bot.user_id)
+    await bot.at_rest()
     await alice.until(lambda: alice.children(space) == [one], what="the link")
     user = bot.user(alice.user_id)
     assert (user["space_id"], user["state"]) == (space, "ready")

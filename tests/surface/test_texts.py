@@ -45,7 +45,7 @@ def spec_words(locale: str) -> str:
 
 
 def test_every_text_that_the_code_names_exists() -> None:
-    code = "\n".join(p.read_text() for p in SOURCES if p.parent.name != "demo")
+    code = "\n".join(p.read_text() for p in SOURCES if p.parent.name not in ("demo", "ops"))
     named = set(
         re.findall(r'\b(?:Text|reply|say|text|plain)\(\s*(?:[\w.]+,\s*)*"([a-z][a-z-]+)"', code)
     )
