@@ -28,7 +28,6 @@ from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from nio import AsyncClient
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -40,10 +39,11 @@ from store.documents import room_key, user_key, written
 from surface import logs
 from surface.failpoints import Failpoints
 from surface.homeserver import Homeserver
+from surface.login import MATRIX_STORE
 from surface.matrix.courier import Courier
 from surface.matrix.crypto import Crypto
 from surface.matrix.rooms import NewRoom, Rooms
-from surface.matrix.session import asking
+from surface.matrix.session import asking, load, open_session
 from tests.bench.meter import Meter
 from tests.bench.roundtrip import machine
 from tests.bench.synthetic import planning
@@ -108,11 +108,15 @@ async def _grow(bot: Bot, size: int, progress: Progress) -> None:
     """
     have = len([room for room in bot.documents("rooms").values() if room["chat_id"]])
     task = progress.add_task(f"making rooms, to {size}", total=size - have)
+    folder = bot.state_dir / MATRIX_STORE
+    session = load(folder)
+    assert session is not None
+    client = open_session(session, folder)
     async with asking(bot.url, bot.user_id, bot.login.access_token) as api:
         rooms = Rooms(
             api,
             Courier(api),
-            Crypto(AsyncClient(bot.url), api, Failpoints(None)),
+            Crypto(client, api, Failpoints(None)),
             Failpoints(None),
             user_id=bot.user_id,
             room_version=None,
@@ -133,6 +137,7 @@ async def _grow(bot: Bot, size: int, progress: Progress) -> None:
         users = list(bot.documents("users").values())
         numbers = range(have, size)
         made = await asyncio.gather(*(make(n, users[n % len(users)]) for n in numbers))
+    await client.close()
     for user in users:
         user["next_chat_index"] += size
     puts = [
