@@ -81,17 +81,22 @@ def _holds_a_secret(config: Path) -> bool:
     return any(values.get(key) for key in SECRETS)
 
 
-def _volumes(settings: Settings) -> Iterator[Finding]:
-    """Whether what is kept stays, and has room."""
+def volumes_apart(settings: Settings) -> Finding:
+    """Whether the bot's keys are out of the agents' reach."""
     state, workspace = settings.state_dir.resolve(), settings.workspace_dir.resolve()
     if workspace.is_relative_to(state):
         found = f"{workspace} is inside of {state}, so the agents see the bot's keys"
-        yield Finding("fail", "volumes", found, "set `workspace_dir` to a directory beside it")
-    elif state.is_relative_to(workspace):
+        return Finding("fail", "volumes", found, "set `workspace_dir` to a directory beside it")
+    if state.is_relative_to(workspace):
         found = f"{state} is inside of {workspace}, which the agents can read"
-        yield Finding("fail", "volumes", found, "set `state_dir` to a directory beside it")
-    else:
-        yield Finding("ok", "volumes", "state and workspace are apart")
+        return Finding("fail", "volumes", found, "set `state_dir` to a directory beside it")
+    return Finding("ok", "volumes", "state and workspace are apart")
+
+
+def _volumes(settings: Settings) -> Iterator[Finding]:
+    """Whether what is kept stays, and has room."""
+    state, workspace = settings.state_dir.resolve(), settings.workspace_dir.resolve()
+    yield volumes_apart(settings)
     yield _state_volume(state)
     for what, folder in (("room for the state", state), ("room for files", workspace)):
         yield _room(what, folder)

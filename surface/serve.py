@@ -22,6 +22,7 @@ from surface.case import World
 from surface.catch_up import CatchUp
 from surface.clock import SystemClock
 from surface.deeds import Deeds
+from surface.doctor import volumes_apart
 from surface.encryption import Encryption
 from surface.files.inbox import Inbox
 from surface.files.outgoing import Outgoing
@@ -79,9 +80,12 @@ async def running(
         full: look at all rooms first. A new device does so in any case.
 
     Raises:
-        StoreError: the state directory is locked, damaged or not writable.
+        StoreError: the state directory is locked, damaged, not writable, or in the agents' reach.
         SessionError: the bot cannot log in.
     """
+    apart = volumes_apart(settings)
+    if apart.level == "fail":
+        raise StoreError(f"{apart.found}; {apart.to_do}")
     fresh = await first_login(settings)
     try:
         store: Store = TinyStore.open(settings.state_dir / DATABASE)

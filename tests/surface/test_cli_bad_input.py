@@ -154,6 +154,21 @@ def test_a_state_directory_below_a_file(here: Installation, command: str) -> Non
         assert NOWHERE in said
 
 
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        ({"workspace_dir": "state/agents", "state_dir": "state"}, "the agents see the bot's keys"),
+        ({"workspace_dir": ".", "state_dir": "state"}, "which the agents can read"),
+    ],
+)
+def test_keys_in_reach_of_the_agents(
+    here: Installation, folders: dict[str, str], words: str
+) -> None:
+    here.write(**folders)
+    said = _untouched(here, "run")
+    assert words in said and "to a directory beside it" in said
+
+
 @pytest.mark.parametrize("command", ["run", "login"])
 def test_a_state_directory_in_use(here: Installation, command: str) -> None:
     _session(here)
