@@ -344,7 +344,7 @@ class Deeds:
         return Result()
 
     async def _forget(self, row: Row, user_id: str) -> None:
-        """Let every agent forget; who cannot be reached now is asked again until it has heard."""
+        """Let every agent forget, and delete the files; what cannot be done now is tried again."""
         done, away = self._forgotten.setdefault(row.key, set()), []
         for agent in self.agents.agents:
             if agent.id in done:
@@ -358,7 +358,10 @@ class Deeds:
                     continue
                 log.error("platform.not_forgotten", agent=agent.id, user=user_id, why=str(failed))
             done.add(agent.id)
-        await self._inbox.forget(user_id)
+        try:
+            await self._inbox.forget(user_id)
+        except OSError as error:
+            away.append(f"the workspace ({error.strerror})")
         if away:
             raise Lost(f"not forgotten yet by {', '.join(away)}")
         del self._forgotten[row.key]

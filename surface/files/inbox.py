@@ -112,7 +112,11 @@ class Inbox:
         return await asyncio.to_thread(self._clean, time.time())
 
     async def forget(self, user_id: str) -> None:
-        """Delete all files of a person."""
+        """Delete all files of a person.
+
+        Raises:
+            OSError: they cannot be deleted, or not now.
+        """
         self._used.pop(user_id, None)
         await asyncio.to_thread(self._forget, user_id)
 
@@ -213,13 +217,8 @@ class Inbox:
         return removed
 
     def _forget(self, user_id: str) -> None:
-        try:
-            with self._workspace.folder(ROOT) as top:
-                shutil.rmtree(folder_name(user_id), dir_fd=top)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            log.error("files.not_forgotten", user=user_id, why=str(error))
+        with suppress(FileNotFoundError), self._workspace.folder(ROOT) as top:
+            shutil.rmtree(folder_name(user_id), dir_fd=top)
 
 
 def _write(handle: int, opening: Opener, piece: bytes) -> None:

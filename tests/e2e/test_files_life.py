@@ -46,6 +46,24 @@ async def test_whoever_is_forgotten_leaves_no_files(person: Make, make_bot: Make
     assert [path.name for path in folders] == [folder_name(other.me)]
 
 
+async def test_files_that_cannot_be_deleted_yet_are_deleted_later(
+    person: Make, make_bot: Make
+) -> None:
+    bot = await make_bot()
+    desk = await onboard(await person("alice"), bot)
+    await staged(desk, await desk.person.send_file(desk.chat, "a.txt", b"x"))
+    away = bot.workspace.with_name("away")
+    bot.workspace.rename(away)
+    bot.workspace.write_text("not a folder")
+    await desk.command(desk.chat, "!forget")
+    await desk.person.send(desk.chat, "!yes")
+    await bot.logged("effect.put_off", effect="ForgetUser")
+    bot.workspace.unlink()
+    away.rename(bot.workspace)
+    await bot.at_rest("outbox")
+    assert list(bot.workspace.joinpath("surfaces", "matrix").iterdir()) == []
+
+
 async def test_files_that_came_while_the_bot_was_down_go_with_their_message(
     someone: Make, make_bot: Make, mode: str
 ) -> None:
