@@ -136,12 +136,13 @@ def figures(rooms: int) -> dict[str, float]:
         counting = milliseconds(lambda: census(path), 5)
         registry, watch = watched(census(path))
     bot, report = app(), Report({})
-    size = len(scraped(registry, watch, bot, report))
+    body = scraped(registry, watch, bot, report)
     move = decided(Move("room", "bound", "event1", "bound", "!room", "!room"))
     return {
         "rooms": rooms,
         "scrape": milliseconds(lambda: scraped(registry, watch, bot, report), 50),
-        "bytes": size,
+        "bytes": len(body),
+        "series": len(body.splitlines()),
         "decision": milliseconds(lambda: [watch.on_decided(move) for _ in range(1000)], 11) / 1000,
         "start": counting,
     }
