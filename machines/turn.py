@@ -92,17 +92,17 @@ class TurnMachine(Chart[Turn]):
         | asking.to(answered, on="answer")
     )
     fail = (
-        waiting.to(failed, on="say_failed")
-        | thinking.to(failed, on="say_failed")
-        | streaming.to(failed, on="say_failed")
-        | asking.to(failed, on="say_failed")
+        waiting.to(failed, on="break_off")
+        | thinking.to(failed, on="break_off")
+        | streaming.to(failed, on="break_off")
+        | asking.to(failed, on="break_off")
     )
     stop = (
-        waiting.to(stopped, cond="placeholder_asked", on="say_stopped")
+        waiting.to(stopped, cond="placeholder_asked", on="break_off")
         | waiting.to(stopped)
-        | thinking.to(stopped, on="say_stopped")
-        | streaming.to(stopped, on="say_stopped")
-        | asking.to(stopped, on="say_stopped")
+        | thinking.to(stopped, on="break_off")
+        | streaming.to(stopped, on="break_off")
+        | asking.to(stopped, on="break_off")
     )
     send_files = (
         thinking.to.itself(internal=True, on="send_more_files")
@@ -146,24 +146,14 @@ class TurnMachine(Chart[Turn]):
         """The agent is done; what it has left in the workspace follows its words."""
         self.want(self._last_words(body, None, reply_to), *files)
 
-    def say_failed(
+    def break_off(
         self,
         body: str,
         ending: Text,
         reply_to: str | None = None,
         files: Sequence[SendFile] = (),
     ) -> None:
-        """There is no answer, or only half of one; say why."""
-        self.want(self._last_words(body, ending, reply_to), *files)
-
-    def say_stopped(
-        self,
-        body: str,
-        ending: Text,
-        reply_to: str | None = None,
-        files: Sequence[SendFile] = (),
-    ) -> None:
-        """Somebody ended it; keep what was said so far."""
+        """It failed or was stopped: keep what was said so far, and say why there is no more."""
         self.want(self._last_words(body, ending, reply_to), *files)
 
     def take_body(self, body: str) -> None:
