@@ -26,8 +26,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from surface.homeserver import Homeserver
-from tests.bench.roundtrip import WARM_UP, _figures, machine
-from tests.rig.bot import PROJECT, Bot
+from tests.bench.shared import WARM_UP, machine, minimal_bot, spread
+from tests.rig.bot import Bot
 from tests.rig.desk import onboard
 from tests.rig.person import PASSWORD, Person
 
@@ -93,9 +93,7 @@ async def main(rounds: int, progress: Progress) -> dict[str, Any]:
         for kind in ("plain", "encrypted"):
             sealed = kind == "encrypted"
             alice = await stack.enter_async_context(await Person.register(homeserver, "alice"))
-            program = "minimal_encrypted" if sealed else "minimal_nio"
-            extra = [str(folder())] if sealed else []
-            user = await _started(stack, homeserver, program, *extra)
+            user = await minimal_bot(stack, homeserver, store=folder() if sealed else None)
             room = await alice.dm(user, encrypted=sealed)
             await alice.until_member(room, user)
             bot = await Bot.register(
@@ -120,29 +118,7 @@ async def main(rounds: int, progress: Progress) -> dict[str, Any]:
                 if number >= WARM_UP:
                     taken[name].append(milliseconds)
             progress.advance(task)
-    return {name: {"p10": _p10(values), **_figures(values)} for name, values in taken.items()}
-
-
-def _p10(values: list[float]) -> float:
-    """What a round takes when nothing else wants the processor."""
-    return round(sorted(values)[len(values) // 10], 1)
-
-
-async def _started(stack: AsyncExitStack, homeserver: Homeserver, program: str, *extra: str) -> str:
-    """Start one of the minimal bots; returns its user id."""
-    login = await homeserver.register(program.replace("_", ""), "pw")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"tests.bench.{program}"),
-        *(homeserver.url, login.user_id, "pw", *extra),
-        cwd=PROJECT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    stack.push_async_callback(process.wait)
-    stack.callback(process.kill)
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        assert (await process.stdout.readline()).strip() == b"ready"
-    return login.user_id
+    return {name: spread(values) for name, values in taken.items()}
 
 
 def run() -> int:

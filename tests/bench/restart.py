@@ -45,7 +45,7 @@ from surface.matrix.crypto import Crypto
 from surface.matrix.rooms import NewRoom, Rooms
 from surface.matrix.session import asking, load, open_session
 from tests.bench.meter import Meter
-from tests.bench.roundtrip import machine
+from tests.bench.shared import machine
 from tests.bench.synthetic import planning
 from tests.rig.bot import PASSWORD, PROJECT, Bot
 from tests.rig.bytecode import keep_bytecode

@@ -12,16 +12,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import shutil
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +27,12 @@ from rich.table import Table
 
 from surface.homeserver import Homeserver
 from tests.bench.meter import Meter
-from tests.rig.bot import PROJECT, Bot
+from tests.bench.shared import WARM_UP, machine, minimal_bot, spread
+from tests.rig.bot import Bot
 from tests.rig.desk import onboard
 from tests.rig.person import Person
 
 ROOMS = 20
-WARM_UP = 5
 GOAL = 1.10
 Measure = Callable[[], Awaitable[float]]
 
@@ -56,7 +52,7 @@ async def main(rounds: int, progress: Progress) -> dict[str, Any]:
         bot = await Bot.register(homeserver, state, settings={"limits": limits})
         stack.callback(bot.kill)
         await bot.start()
-        minimal = await _minimal(homeserver, stack)
+        minimal = await minimal_bot(stack, homeserver)
 
         alice = await stack.enter_async_context(await Person.register(homeserver, "alice"))
         bob = await stack.enter_async_context(await Person.register(homeserver, "bob"))
@@ -90,21 +86,6 @@ async def main(rounds: int, progress: Progress) -> dict[str, Any]:
     return {"sequential": sequential, "at once": at_once}
 
 
-async def _minimal(homeserver: Homeserver, stack: AsyncExitStack) -> str:
-    """Start the minimal bot; returns its user id."""
-    login = await homeserver.register("minimal", "pw")
-    words = ("-m", "tests.bench.minimal_nio", homeserver.url, login.user_id, "pw")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *words, cwd=PROJECT, stdout=asyncio.subprocess.PIPE
-    )
-    stack.push_async_callback(process.wait)
-    stack.callback(process.kill)
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        assert (await process.stdout.readline()).strip() == b"ready"
-    return login.user_id
-
-
 async def _chats(alice: Person, bot: Bot) -> list[str]:
     desk = await onboard(alice, bot)
     return [desk.chat, *[await desk.new() for _ in range(ROOMS - 1)]]
@@ -123,7 +104,7 @@ async def _sequential(
             if number >= WARM_UP:
                 taken[name].append(milliseconds)
         progress.advance(task)
-    return {name: _figures(values) for name, values in taken.items()}
+    return {name: spread(values) for name, values in taken.items()}
 
 
 async def _at_once(
@@ -141,25 +122,8 @@ async def _at_once(
                 taken[name] += values
         progress.advance(task)
     return {
-        name: {**_figures(values), "per_second": round(len(values) / spent[name], 1)}
+        name: {**spread(values), "per_second": round(len(values) / spent[name], 1)}
         for name, values in taken.items()
-    }
-
-
-def _figures(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    p95 = ordered[min(len(ordered) - 1, round(len(ordered) * 0.95))]
-    return {"p50": round(statistics.median(ordered), 1), "p95": round(p95, 1), "n": len(ordered)}
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
-    return {
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        "synapse": version("matrix-synapse"),
-        "matrix-nio": version("matrix-nio"),
     }
 
 
