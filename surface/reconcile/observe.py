@@ -65,7 +65,6 @@ class Seen:
     odd_marker: str | None = None
     """Why a marker that is there does not count."""
     name: str | None = None
-    name_by: str | None = None
     encrypted: bool = False
     successor: str | None = None
     members: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +139,6 @@ def _seen(me: str, room_id: str, raw: _Raw) -> Seen:
         marker=marker,
         odd_marker=odd,
         name=name[:255] if isinstance(name, str) and name.strip() else None,
-        name_by=_text(raw.state.get(("m.room.name", ""), {}).get("sender")),
         encrypted=("m.room.encryption", "") in raw.state,
         successor=_text(content("m.room.tombstone").get("replacement_room")),
         members=_members(me, raw),
