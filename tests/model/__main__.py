@@ -1,0 +1,85 @@
+"""Checks the machines and the reconciler in every state that a small world can come to.
+
+    uv run python -m tests.model [--states N] [--person N] [--crashes N] [--losses N]
+
+Prints how many states were looked at, which states of which machine occurred, and what no step led to. Ends
+with 1 and the story of it, in words and as a Mermaid diagram, if a law does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+
+import structlog
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from machines import MACHINES
+from machines.tables import describe
+from tests.model import beginnings, story
+from tests.model.search import Found, search
+from tests.model.world import Budget
+
+
+async def explore(budget: Budget, states: int, progress: Progress) -> Found:
+    """Search from all beginnings at once."""
+    task = progress.add_task("states", total=states)
+    worlds = [await begin(budget) for begin in beginnings.EVERY]
+    return await search(
+        worlds, most=states, seen=lambda done: progress.update(task, completed=done)
+    )
+
+
+def main() -> int:
+    """Search, and say what was found."""
+    parser = argparse.ArgumentParser(description="Every state that a small world can come to.")
+    parser.add_argument("--states", type=int, default=5_000, help="look at so many at most (5,000)")
+    parser.add_argument("--person", type=int, default=2, help="things that Alice does (2)")
+    parser.add_argument("--crashes", type=int, default=1, help="kills of the bot (1)")
+    parser.add_argument("--losses", type=int, default=0, help="lost databases (0)")
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    budget = Budget(options.person, options.crashes, options.losses)
+    started = time.perf_counter()
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        found = asyncio.run(explore(budget, options.states, progress))
+    out = Console()
+    out.print(
+        f"{found.states:,} states, {found.steps:,} steps in {time.perf_counter() - started:.0f} s; "
+        + (f"{found.left:,} states ahead" if found.left else "nothing is left to look at")
+    )
+    out.print(_coverage(found))
+    if found.broken is None:
+        return 0
+    print(story.told(found.broken.why, found.broken.path))
+    print(story.drawn(found.broken.why, found.broken.path))
+    return 1
+
+
+def _coverage(found: Found) -> Table:
+    table = Table("machine", "states seen", "not seen", "transitions seen")
+    for chart in MACHINES:
+        about = describe(chart)
+        name = about.name.removesuffix("Machine").lower()
+        steps = {
+            (source, event, to) for machine, source, event, to in found.moves if machine == name
+        }
+        been = {state for source, _, to in steps for state in (source, to)}
+        missing = [state.id for state in about.states if state.id not in been]
+        ways = {(t.source, t.event, t.target) for t in about.transitions}
+        table.add_row(
+            name,
+            f"{len(been)} of {len(about.states)}",
+            ", ".join(missing),
+            f"{len(steps & ways)} of {len(ways)}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

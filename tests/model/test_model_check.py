@@ -1,0 +1,90 @@
+"""Every state of a small world is looked at; more of them by `python -m tests.model`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from tests.model import beginnings, story
+from tests.model.search import search
+from tests.model.world import ALICE, Action, Budget, SmallWorld
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("begin", beginnings.EVERY)
+async def test_every_state_is_lawful_that_one_deed_leads_to(begin: beginnings.Beginning) -> None:
+    found = await search([await begin(Budget(person=1, crashes=0, losses=0))], most=1_000)
+    assert found.broken is None, story.told(found.broken.why, found.broken.path)
+    assert found.left == 0, "not all of it was searched"
+    assert found.steps >= found.states > 1
+
+
+@pytest.mark.parametrize("begin", beginnings.EVERY)
+async def test_the_nearest_states_are_lawful_with_kills_and_a_lost_disk(
+    begin: beginnings.Beginning,
+) -> None:
+    found = await search([await begin(Budget(person=2, crashes=1, losses=1))], most=150)
+    assert found.broken is None, story.told(found.broken.why, found.broken.path)
+    assert found.states == 150
+
+
+async def test_a_broken_law_is_found_by_the_shortest_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lawful = SmallWorld.check
+
+    async def no_space_may_be_made(self: SmallWorld) -> None:
+        await lawful(self)
+        for room in self.homeserver.rooms.values():
+            if room.content("m.room.create").get("type") == "m.space":
+                raise AssertionError("a Space was made")
+
+    monkeypatch.setattr(SmallWorld, "check", no_space_may_be_made)
+    found = await search([await beginnings.nobody(Budget(3, 1, 0))], most=2_000)
+    assert found.broken is not None
+    assert [(a.who, a.what) for a in found.broken.path] == [
+        ("alice", "invites the bot to talk"),
+        ("bot", "hears"),
+        ("matrix", "carries out JoinRoom"),
+        ("bot", "learns what came of JoinRoom"),
+        ("matrix", "carries out CreateRoom"),
+    ]
+    words = story.told(found.broken.why, found.broken.path)
+    assert words.splitlines()[0] == "1. alice invites the bot to talk"
+    assert words.splitlines()[-1] == "Then: AssertionError: a Space was made"
+    picture = story.drawn(found.broken.why, found.broken.path)
+    assert picture.splitlines()[0] == "sequenceDiagram"
+    assert len(picture.splitlines()) == 1 + 4 + 5 + 1
+
+
+async def test_a_world_thaws_as_it_was_frozen() -> None:
+    world = await beginnings.settled(Budget(1, 1, 1))
+    again = SmallWorld.thawed(world.frozen())
+    assert again.identity() == world.identity()
+    assert await again.options() == await world.options()
+    await again.do(Action("alice", "says", next(iter(again.homeserver.rooms)), "!new"))
+    assert again.identity() != world.identity()
+
+
+async def test_what_only_has_other_names_is_the_same_world() -> None:
+    one, other = (
+        await beginnings.settled(Budget(2, 0, 0)),
+        await beginnings.settled(Budget(2, 0, 0)),
+    )
+    next(other.inputs)
+    room_id = next(iter(one.homeserver.rooms))
+    for world in (one, other):
+        world.says(room_id, "!new")
+        await world.hear_all()
+    assert one.identity() == other.identity()
+    other.goes(room_id, ALICE, "leave", heard=False)
+    assert one.identity() != other.identity()
