@@ -20,6 +20,7 @@ from config.settings import EXAMPLE
 from surface.finding import Finding
 from surface.login import DATABASE, MATRIX_STORE
 from surface.matrix.session import FILE as SESSION
+from surface.volumes import volumes_apart
 
 MOUNTS = Path("/proc/self/mounts")
 NETWORKS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs")
@@ -79,18 +80,6 @@ def _permissions(settings: Settings, config: Path | None) -> Finding:
 def _holds_a_secret(config: Path) -> bool:
     values = read_mapping(config, example=EXAMPLE)
     return any(values.get(key) for key in SECRETS)
-
-
-def volumes_apart(settings: Settings) -> Finding:
-    """Whether the bot's keys are out of the agents' reach."""
-    state, workspace = settings.state_dir.resolve(), settings.workspace_dir.resolve()
-    if workspace.is_relative_to(state):
-        found = f"{workspace} is inside of {state}, so the agents see the bot's keys"
-        return Finding("fail", "volumes", found, "set `workspace_dir` to a directory beside it")
-    if state.is_relative_to(workspace):
-        found = f"{state} is inside of {workspace}, which the agents can read"
-        return Finding("fail", "volumes", found, "set `state_dir` to a directory beside it")
-    return Finding("ok", "volumes", "state and workspace are apart")
 
 
 def _volumes(settings: Settings) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What `surface check` finds: how one thing stands, and, where it does not, what to do."""
+"""What `surface check`, or a start, finds: how one thing stands, and, where it does not, what to do."""
 
 from __future__ import annotations
 

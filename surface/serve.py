@@ -22,7 +22,6 @@ from surface.case import World
 from surface.catch_up import CatchUp
 from surface.clock import SystemClock
 from surface.deeds import Deeds
-from surface.doctor import volumes_apart
 from surface.encryption import Encryption
 from surface.files.inbox import Inbox
 from surface.files.outgoing import Outgoing
@@ -61,6 +60,7 @@ from surface.reload import Reload
 from surface.timers import dialog_timers, tray_timers
 from surface.turn_run import Runner
 from surface.turns import Turns
+from surface.volumes import volumes_apart
 
 log = structlog.get_logger()
 
