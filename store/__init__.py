@@ -3,6 +3,7 @@
 Everything above imports from here; only this package knows TinyDB and SQLite.
 """
 
+from store.lock import Owner
 from store.memory import MemoryStore
 from store.store import (
     SCHEMA_VERSION,
@@ -31,6 +32,7 @@ __all__ = [
     "Delete",
     "DocumentError",
     "MemoryStore",
+    "Owner",
     "Put",
     "Saved",
     "SequenceSpent",

@@ -9,9 +9,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from store.store import StoreError, StoreLocked
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a store is, as complaints call it."""
+
+    program: str
+    setting: str
+    """What says where the store lies."""
+
+
+SURFACE = Owner("surface", "state_dir")
 
 
 class StateLock:
@@ -21,11 +34,12 @@ class StateLock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def take(cls, path: Path) -> StateLock:
+    def take(cls, path: Path, owner: Owner = SURFACE) -> StateLock:
         """Take the lock, without waiting.
 
         Args:
             path: the lock file; its directory must exist.
+            owner: whose it is.
 
         Raises:
             StoreLocked: someone holds it, be it in this process.
@@ -36,7 +50,7 @@ class StateLock:
         except OSError as error:
             raise StoreError(
                 f"{path.parent}: cannot be written ({error.strerror}). "
-                "Give the surface's user write access, or set another state_dir."
+                f"Give the {owner.program}'s user write access, or set another {owner.setting}."
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,15 +60,15 @@ class StateLock:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise StoreLocked(
-                f"{path.parent} is in use by another surface"
+                f"{path.parent} is in use by another {owner.program}"
                 f"{f' (process {holder})' if holder else ''}. "
-                "Stop it first, or give this one its own state_dir."
+                f"Stop it first, or give this one its own {owner.setting}."
             ) from error
         except OSError as error:
             os.close(descriptor)
             raise StoreError(
                 f"{path}: cannot be locked ({error.strerror}). "
-                "Free disk space, or put state_dir on a file system that supports locks."
+                f"Free disk space, or put {owner.setting} on a file system that supports locks."
             ) from error
         return cls(descriptor)
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 from store import documents
 from store.batch import Rules, decide, freeze, pack, storable_key, unpack
 from store.keyed_table import KeyedDB
-from store.lock import StateLock
+from store.lock import SURFACE, Owner, StateLock
 from store.store import (
     SCHEMA_VERSION,
     Changes,
@@ -35,13 +35,14 @@ T = TypeVar("T")
 
 _DAMAGED = (
     "The file was left as it is. Move it away together with its -wal and -shm files and restore a "
-    "backup; without one, start without the file: the surface rebuilds what it can from Matrix."
+    "backup; without one, start without the file: a surface rebuilds what it can from Matrix, a platform "
+    "has forgotten what was said."
 )
 _WAYS_OUT = {
     "SQLITE_FULL": "Free space on that disk.",
     "SQLITE_IOERR": "Check that disk and the space on it.",
-    "SQLITE_READONLY": "Give the surface's user write access to the file and its directory.",
-    "SQLITE_CANTOPEN": "Give the surface's user write access to the file and its directory.",
+    "SQLITE_READONLY": "Give this user write access to the file and its directory.",
+    "SQLITE_CANTOPEN": "Give this user write access to the file and its directory.",
     "SQLITE_BUSY": "Another program holds the file; close it.",
     "SQLITE_CORRUPT": _DAMAGED,
     "SQLITE_NOTADB": _DAMAGED,
@@ -65,22 +66,23 @@ class TinyStore:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
 
     @classmethod
-    def open(cls, path: Path, *, rules: Rules = documents) -> TinyStore:
+    def open(cls, path: Path, *, rules: Rules = documents, owner: Owner = SURFACE) -> TinyStore:
         """Open the store, making file and directory if there are none.
 
         Args:
             path: the database file; the lock (`.lock` for its suffix) lies beside it.
             rules: what documents must look like.
+            owner: whose it is.
 
         Raises:
             StoreLocked: another process, or this one, has it open.
             StoreError: the file cannot be written, is damaged, or was made by a newer version.
         """
         path = path.absolute()
-        _make_directory(path.parent)
-        lock = StateLock.take(path.with_suffix(".lock"))
+        _make_directory(path.parent, owner)
+        lock = StateLock.take(path.with_suffix(".lock"), owner)
         try:
-            _make_file(path)
+            _make_file(path, owner)
             with _explained(path, "cannot be opened", otherwise=_DAMAGED):
                 store = cls(path, lock, rules)
             try:
@@ -190,7 +192,7 @@ def _explained(path: Path, what: str, *, otherwise: str = "Check the disk.") -> 
         raise StoreError(f"{path}: {what}: {error}. {way_out}") from error
 
 
-def _make_directory(path: Path) -> None:
+def _make_directory(path: Path, owner: Owner) -> None:
     if path.is_dir():
         return
     try:
@@ -199,11 +201,11 @@ def _make_directory(path: Path) -> None:
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be made ({error.strerror}). "
-            "Give the surface's user write access there, or set another state_dir."
+            f"Give the {owner.program}'s user write access there, or set another {owner.setting}."
         ) from error
 
 
-def _make_file(path: Path) -> None:
+def _make_file(path: Path, owner: Owner) -> None:
     """Make the file for its owner only; SQLite gives -wal and -shm the same mode."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -217,7 +219,7 @@ def _make_file(path: Path) -> None:
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be written ({error.strerror}). "
-            "Give the surface's user write access, or set another state_dir."
+            f"Give the {owner.program}'s user write access, or set another {owner.setting}."
         ) from error
 
 

@@ -292,3 +292,15 @@ def test_a_workspace_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     said = complaint(PlatformProcess(tmp_path, [ECHO], workspace="file/agents"))
     assert "set another `workspace`" in said
+
+
+async def test_a_second_one_on_the_same_file_names_the_platforms_own_setting(tmp_path):
+    second = PlatformProcess(tmp_path, [ECHO])
+    (tmp_path / "agents").mkdir()
+    store = TinyStore.open(tmp_path / "platform.db")
+    try:
+        said = complaint(second)
+    finally:
+        await store.aclose()
+    assert "is in use by another platform" in said and "give this one its own `state`." in said
+    assert "state_dir" not in said and "surface" not in said

@@ -19,7 +19,7 @@ from config.platform import Brain as BrainSettings
 from config.platform import EchoBrain as EchoSettings
 from config.platform import LlmBrain as LlmSettings
 from config.platform import PlatformSettings, ScriptedBrain
-from store import Store, TinyStore
+from store import Owner, Store, TinyStore
 from surface.platform.wire import Abilities, AgentCard
 
 from . import scripted
@@ -27,6 +27,7 @@ from .brain import Brain, EchoBrain
 from .desk import Desk
 from .service import make_app
 
+OWNER = Owner("platform", "`state`")
 GRACE = 5
 """Seconds that streams get to end when the service is told to stop; their readers come back later."""
 
@@ -43,7 +44,7 @@ def serve(settings: PlatformSettings) -> None:
     listening = _bound(settings.host, settings.port)
     with closing(listening):
         _made(settings.workspace)
-        store = TinyStore.open(settings.state)
+        store = TinyStore.open(settings.state, owner=OWNER)
         asyncio.run(_serve(settings, store, Desk(store, brains), listening))
 
 
