@@ -37,13 +37,13 @@ def holder(path: Path) -> str | None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a store.
+    """Whether there is a store that this user may read.
 
     Raises:
-        StoreError: it cannot be told; says the way out.
+        StoreError: it cannot be told, or may not be read; says the way out.
     """
     try:
-        path.stat()
+        path.open("rb").close()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:

@@ -10,6 +10,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from store.examine import is_there
 from store.store import StoreError
 
 
@@ -20,7 +21,7 @@ def snapshot(path: Path, copy: Path) -> None:
         StoreError: there is no store, it cannot be read, or there is no room for the copy.
     """
     path = path.absolute()
-    if not path.exists():
+    if not is_there(path):
         raise StoreError(f"{path}: there is no database yet; the first start makes it")
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)) as source:

@@ -57,7 +57,7 @@ def backup(settings: Settings, config: Path | None, passphrase: str | None) -> b
     for name, path in ((SETTINGS, config), (AGENTS, settings.agents)):
         if path is not None:
             members[name] = _read(path)
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=_existing(settings)) as folder:
+    with _beside(_existing(settings)) as folder:
         copy = Path(folder) / DATABASE
         snapshot(settings.state_dir / DATABASE, copy)
         meta = peek(copy, "meta")
@@ -87,6 +87,17 @@ def _existing(settings: Settings) -> Path:
     if not settings.state_dir.is_dir():
         raise BackupError(f"{settings.state_dir}: is not there; nothing has been kept yet")
     return settings.state_dir
+
+
+def _beside(state_dir: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder for the copy, on the disk of the database."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=".backup-", dir=state_dir)
+    except OSError as error:
+        raise BackupError(
+            f"{state_dir}: the copy cannot be made there ({error.strerror}); run this as the user whose it "
+            "is, and see that there is room"
+        ) from error
 
 
 def _read(file: Path) -> bytes:

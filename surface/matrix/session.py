@@ -68,6 +68,10 @@ def load(folder: Path) -> Session | None:
         return None
     except NotADirectoryError:
         return None  # The state directory cannot be one; the store says so, and how to mend it.
+    except PermissionError as error:
+        raise SessionError(
+            f"{file} cannot be read ({error.strerror}); run this as the user whose it is"
+        ) from None
     except (OSError, ValueError, TypeError) as error:
         raise SessionError(
             f"{file} cannot be read ({error}); restore it from a backup, or run `surface login` to "
