@@ -20,7 +20,8 @@ PassphraseFile = Annotated[
     Path | None,
     typer.Option(
         "--passphrase-file",
-        help="A file with the passphrase that the archive is encrypted with, in the age format.",
+        help="A file with the passphrase that the archive is encrypted with, in the age format. Needs "
+        "matrix-surface\\[backup].",
     ),
 ]
 

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import random
+import sys
 import tarfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from surface.backup.contents import AGENTS, DATABASE, DEVICE, Manifest
 from surface.backup.errors import BackupError
 from surface.backup.restore import restore
 from surface.logs import hash_key
+from tests.rig.cli import PROJECT, run
 
 MEMBERS = {DATABASE: b"SQLite, as it were" * 300, "matrix_store/identity.json": b"{}", AGENTS: b""}
 
@@ -91,6 +93,31 @@ def test_a_sealed_one_is_proven_too(harm: str) -> None:
         words = harm
     with pytest.raises(BackupError, match="another passphrase, or the file was damaged or altered"):
         archive.opened(data, words)
+
+
+def test_what_sealing_needs_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = archive.packed(manifest(), MEMBERS, "some words")
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    for work in (
+        lambda: archive.packed(manifest(), MEMBERS, "some words"),
+        lambda: archive.opened(sealed, "some words"),
+    ):
+        with pytest.raises(BackupError, match=r"pip install 'matrix-surface\[backup\]'"):
+            work()
+
+
+@pytest.mark.parametrize("page", ["README.md", "compose/README.md"])
+def test_where_sealing_is_described_its_extra_is_named(page: str) -> None:
+    (said,) = [
+        part for part in (PROJECT / page).read_text().split("\n\n") if "--passphrase-file" in part
+    ]
+    assert "matrix-surface[backup]" in said
+
+
+def test_the_help_names_the_extra(tmp_path: Path) -> None:
+    for command in ("backup", "restore"):
+        helped = run(command, "--help", cwd=tmp_path, env={"COLUMNS": "200"}).stdout
+        assert "matrix-surface[backup]" in helped
 
 
 def test_a_plain_one_does_not_pass_for_a_sealed_one() -> None:
