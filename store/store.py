@@ -90,6 +90,10 @@ class StoreLocked(StoreError):
     """Another process holds the state directory."""
 
 
+class StoreDamaged(StoreError):
+    """The file is not, or no longer, what the store wrote."""
+
+
 class DocumentError(StoreError):
     """A document that this version cannot read or must not write. Names table and key."""
 

@@ -26,6 +26,7 @@ from store.store import (
     Changes,
     Saved,
     Stored,
+    StoreDamaged,
     StoreError,
     Table,
     Write,
@@ -153,13 +154,13 @@ class TinyStore:
                 self._require_known(schema.body.get("version"))
                 return
             if database.storage.read() is not None:
-                raise StoreError(f"{self._path}: holds documents but no meta/schema. {_DAMAGED}")
+                raise StoreDamaged(f"{self._path}: holds documents but no meta/schema. {_DAMAGED}")
             meta.put("schema", pack(Stored(1, {"v": 1, "version": SCHEMA_VERSION})))
             meta.put("installation_id", pack(Stored(1, {"v": 1, "value": uuid.uuid4().hex})))
 
     def _require_known(self, version: object) -> None:
         if type(version) is not int or version < 1:
-            raise StoreError(f"{self._path}: meta/schema has version {version!r}. {_DAMAGED}")
+            raise StoreDamaged(f"{self._path}: meta/schema has version {version!r}. {_DAMAGED}")
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"{self._path}: written by a newer surface (schema {version}, this one knows "
@@ -189,7 +190,8 @@ def _explained(path: Path, what: str, *, otherwise: str = "Check the disk.") -> 
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         way_out = next((way for code, way in _WAYS_OUT.items() if name.startswith(code)), otherwise)
-        raise StoreError(f"{path}: {what}: {error}. {way_out}") from error
+        kind = StoreDamaged if way_out is _DAMAGED else StoreError
+        raise kind(f"{path}: {what}: {error}. {way_out}") from error
 
 
 def _make_directory(path: Path, owner: Owner) -> None:

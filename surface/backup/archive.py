@@ -112,8 +112,10 @@ def opened(data: bytes, passphrase: str | None) -> tuple[Manifest, dict[str, byt
     if set(found) != set(members) or len(found) != len(manifest.members):
         raise BackupError("holds other files than its manifest says")
     for name, content in members.items():
-        if member(name, content) != found[name] or not may_be_restored(name):
+        if member(name, content) != found[name]:
             raise BackupError(f"`{name}` in it is not what its manifest says")
+        if not may_be_restored(name):
+            raise BackupError(f"holds `{name}`, which is in no backup of the surface")
     return manifest, members
 
 

@@ -82,6 +82,10 @@ def restore(
             return
         settings = settings_of(config)
         done = asyncio.run(restoring.restore(settings, manifest, members, label))
+    if not done.has_identity:
+        out.print(
+            "The archive holds no identity of the account: the device is signed if `recovery_key` is set."
+        )
     out.print(
         f"Restored {escape(done.manifest.user_id)} as of {done.manifest.made_at}, as device "
         f"{done.session.device_id}"

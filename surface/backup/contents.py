@@ -68,12 +68,7 @@ def of_the_account(matrix_store: Path) -> list[Path]:
     if not matrix_store.is_dir():
         return []
     return sorted(
-        file
-        for file in matrix_store.iterdir()
-        if file.is_file()
-        and not file.name.startswith(SESSION)
-        and ".db" not in file.name
-        and file.suffix not in (".new", ".old")
+        file for file in matrix_store.iterdir() if file.is_file() and _outlives_a_device(file.name)
     )
 
 
@@ -83,4 +78,9 @@ def may_be_restored(name: str) -> bool:
     if name in (DATABASE, DEVICE, SETTINGS, AGENTS):
         return True
     plain = file not in ("", ".", "..") and "\\" not in file and file.isprintable()
-    return folder == MATRIX_STORE and plain and not file.startswith(SESSION)
+    return folder == MATRIX_STORE and plain and _outlives_a_device(file)
+
+
+def _outlives_a_device(name: str) -> bool:
+    """Whether a file of `matrix_store/` is neither the session nor the crypto state of a device."""
+    return not (name.startswith(SESSION) or ".db" in name or name.endswith((".new", ".old")))

@@ -23,7 +23,16 @@ from pydantic import ValidationError
 
 from config import PasswordLogin, Settings, TokenLogin
 from machines.effects import PLATFORM_CHAT_SEQ, CreateRoom, ForgetUser, LeaveRoom
-from store import Delete, Put, Store, StoreError, TinyStore, Write
+from store import (
+    Delete,
+    DocumentError,
+    Put,
+    Store,
+    StoreDamaged,
+    StoreError,
+    TinyStore,
+    Write,
+)
 from store.documents import VERSIONS, migrated
 from store.lock import StateLock
 from surface import logs
@@ -38,11 +47,13 @@ from surface.backup.contents import (
     Manifest,
 )
 from surface.backup.errors import BackupError
+from surface.backup.sound import require_database, require_identity
 from surface.case import decode_row
 from surface.failpoints import Failpoints
 from surface.matrix import session as sessions
 from surface.matrix.account_data import AccountData
 from surface.matrix.api import Lost, MatrixError, TokenDead
+from surface.matrix.identity_file import FILE as IDENTITY
 from surface.matrix.session import Session, SessionError
 from surface.mirrors.content import INSTALLATION, Installation, read_installation
 
@@ -61,6 +72,8 @@ class Restored:
     session: Session
     was: str | None
     """The device that the bot was."""
+    has_identity: bool
+    """The account's keys came with it, so that the next start signs the device."""
 
 
 def read(file_data: bytes, label: str, passphrase: str | None) -> tuple[Manifest, dict[str, bytes]]:
@@ -132,13 +145,19 @@ async def restore(
         for name, data in members.items():
             if name == DATABASE or name.startswith(f"{MATRIX_STORE}/"):
                 _write(staging / name, data)
-        await _made_fit(staging / DATABASE)
+        sealed_with = key or (settings.pickle_key.get_secret_value() if settings.pickle_key else "")
+        try:
+            require_identity(staging / MATRIX_STORE, manifest, sealed_with)
+            await _made_fit(staging / DATABASE, manifest)
+        except BackupError as error:
+            raise BackupError(f"{label}: {error}") from error
         async with _new_device(settings) as made:
             await _require_same(made, manifest, label)
             session = replace(made, pickle_key=key if key is not None else made.pickle_key)
             sessions.keep(staging / MATRIX_STORE, session)
             _move_in(staging, settings.state_dir)
-    return Restored(manifest, session, device.device_id if device else None)
+    has_identity = f"{MATRIX_STORE}/{IDENTITY}" in members
+    return Restored(manifest, session, device.device_id if device else None, has_identity)
 
 
 def _device(members: dict[str, bytes], label: str) -> Device | None:
@@ -176,12 +195,18 @@ async def outdated(store: Store) -> list[Write]:
     return writes
 
 
-async def _made_fit(database: Path) -> None:
-    store = TinyStore.open(database)
+async def _made_fit(database: Path, manifest: Manifest) -> None:
     try:
-        await store.save(await outdated(store))
-    finally:
-        await store.aclose()
+        store = TinyStore.open(database)
+        try:
+            await require_database(store, manifest)
+            await store.save(await outdated(store))
+        finally:
+            await store.aclose()
+    except StoreDamaged as error:
+        raise BackupError("the database in it is none, or damaged") from error
+    except (DocumentError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BackupError(f"the database in it cannot be read: {error}") from error
     for beside in database.parent.glob(f"{database.stem}.lock"):
         beside.unlink()
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import random
 import sys
 import tarfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from config import Settings
-from store import StoreError
+from store import Put, StoreError, Table, TinyStore, Write
+from store.documents import VERSIONS
 from surface.backup import archive
 from surface.backup.contents import AGENTS, DATABASE, DEVICE, Manifest
 from surface.backup.errors import BackupError
 from surface.backup.restore import restore
 from surface.logs import hash_key
+from surface.matrix import identity_file
+from surface.matrix.cross_signing import Identity
+from surface.matrix.identity_file import Kept
 from tests.rig.cli import PROJECT, run
 
 MEMBERS = {DATABASE: b"SQLite, as it were" * 300, "matrix_store/identity.json": b"{}", AGENTS: b""}
@@ -158,6 +164,8 @@ def sealed_by_hand(names: dict[str, bytes], told: Manifest, kind: bytes = tarfil
         "matrix_store/../../evil",
         "matrix_store/",
         "matrix_store/session.json",
+        "matrix_store/@lambda:localhost_DEVICE.db",
+        "matrix_store/identity.json.new",
     ],
 )
 def test_nothing_gets_out_of_the_state_directory(name: str) -> None:
@@ -220,7 +228,102 @@ async def test_a_start_that_came_to_nothing_is_no_obstacle(tmp_path: Path) -> No
     """All that it leaves is the key of the log's hashes."""
     told, state = manifest(), tmp_path / "state"
     key = hash_key(state)
-    with pytest.raises(StoreError, match="db: cannot be opened"):
-        await restore(settings_of(told, state), told, MEMBERS, "here")
+    with pytest.raises(BackupError, match="here: the database in it is none, or damaged"):
+        await restore(settings_of(told, state), told, {DATABASE: b"hello" * 300}, "here")
     assert [file.name for file in state.iterdir()] == ["log.key"]
     assert hash_key(state) == key
+
+
+async def _emptied(store: TinyStore) -> None:
+    """Nothing: a clean start, as it were."""
+
+
+async def _of_ours(store: TinyStore) -> None:
+    await put(store, "meta", "installation_id", {"v": 1, "value": "abc"})
+
+
+async def _with_a_strange_room(store: TinyStore) -> None:
+    await _of_ours(store)
+    await put(store, "rooms", "matrix_room:!a", {"v": VERSIONS["rooms"], "state": "dancing"})
+
+
+async def _with_a_strange_effect(store: TinyStore) -> None:
+    await _of_ours(store)
+    await put(store, "outbox", "a/0", {"v": VERSIONS["outbox"]})
+
+
+async def _of_a_later_version(store: TinyStore) -> None:
+    await _of_ours(store)
+    await put(store, "users", "matrix_user:@a:b", {"v": 99})
+
+
+async def put(store: TinyStore, table: Table, key: str, body: dict[str, object]) -> None:
+    found = await store.get(table, key)
+    await store.save([Put(table, key, body, found.rev if found else 0)])
+
+
+class Anything:
+    """Rules of somebody who means harm."""
+
+    def check(self, *_: object) -> None: ...
+    def check_readable(self, *_: object) -> None: ...
+    def project(self, *_: object) -> list[Write]:
+        return []
+
+
+async def crafted(folder: Path, write: Callable[[TinyStore], Awaitable[None]]) -> bytes:
+    """A database that somebody has written by hand."""
+    store = TinyStore.open(folder / "crafted.db", rules=Anything())
+    await write(store)
+    await store.aclose()
+    return (folder / "crafted.db").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (_emptied, "is empty, or of another installation"),
+        (_with_a_strange_room, "cannot be read: rooms/matrix_room:!a: state 'dancing' may not be"),
+        (_with_a_strange_effect, "cannot be read: 'effect'"),
+        (_of_a_later_version, "cannot be read: users/matrix_user:@a:b: is of version 99"),
+    ],
+)
+async def test_a_database_that_nobody_could_go_on_with_is_refused(
+    tmp_path: Path, write: Callable[[TinyStore], Awaitable[None]], words: str
+) -> None:
+    """Its checksums are true; nothing listens at its homeserver, so it is refused before a login."""
+    told, state = manifest(), tmp_path / "state"
+    members = {DATABASE: await crafted(tmp_path, write)}
+    data = archive.packed(
+        told.model_copy(update={"members": [archive.member(n, d) for n, d in members.items()]}),
+        members,
+        None,
+    )
+    opened, unpacked = archive.opened(data, None)
+    with pytest.raises(BackupError, match=f"^here: the database in it {words}"):
+        await restore(settings_of(told, state), opened, unpacked, "here")
+    assert not state.exists()
+
+
+async def test_no_database_at_all_in_the_databases_place(tmp_path: Path) -> None:
+    told, state = manifest(), tmp_path / "state"
+    state.mkdir()
+    for nothing, words in ((b"", "is empty"), (b"SQLite format 3\0" + bytes(5000), "damaged")):
+        with pytest.raises(BackupError, match=words):
+            await restore(settings_of(told, state), told, {DATABASE: nothing}, "here")
+        assert not list(state.iterdir())
+
+
+@pytest.mark.parametrize("key", ["theirs", ""], ids=["the wrong key", "no key at all"])
+async def test_an_identity_that_does_not_open_is_refused(tmp_path: Path, key: str) -> None:
+    told, state = manifest(), tmp_path / "state"
+    identity_file.keep(tmp_path, Kept(Identity.new(told.user_id)), "ours")
+    members = {
+        DATABASE: await crafted(tmp_path, _of_ours),
+        "matrix_store/identity.json": (tmp_path / "identity.json").read_bytes(),
+    }
+    if key:
+        members[DEVICE] = json.dumps({"device_id": "D", "pickle_key": key}).encode()
+    with pytest.raises(BackupError, match=r"identity\.json` in it does not open with the key"):
+        await restore(settings_of(told, state), told, members, "here")
+    assert not state.exists()
