@@ -62,6 +62,8 @@ class Sequence:
         self._lock = asyncio.Lock()
         self._reserved = 0
         self._refill: asyncio.Task[None] | None = None
+        self.is_first = False
+        """Neither the database nor Matrix knew of an earlier start."""
 
     async def settle(self) -> str:
         """Agree with Matrix on the installation and a reserved block; returns the installation id.
@@ -82,6 +84,7 @@ class Sequence:
                 )
             log.error("mirror.unreadable", kind=INSTALLATION, why=found.why, hint="written again")
             found = None
+        self.is_first = found is None and stored.reserved is None
         ours, value = stored.installation_id, stored.value
         if found is not None:
             if stored.reserved is None and await self._is_new():

@@ -96,17 +96,19 @@ async def running(
     try:
         session = await take_session(settings, fresh)
         new_device = fresh is not None and fresh.device_id == session.device_id
-        if new_device:
-            log.warning(
-                "session.new_device",
-                device=session.device_id,
-                hint="what was encrypted for an earlier device of the bot stays unreadable to it",
-            )
-        full = full or new_device
         await reached(lambda: greeted(settings.homeserver), settings)
         async with (
             Ops(settings) as ops,
-            _built(settings, agents, store, session, ops, full=full, show_key=show_key) as app,
+            _built(
+                settings,
+                agents,
+                store,
+                session,
+                ops,
+                full=full or new_device,
+                new_device=new_device,
+                show_key=show_key,
+            ) as app,
         ):
             await ops.attach(app)
             yield app
@@ -123,6 +125,7 @@ async def _built(
     ops: Ops,
     *,
     full: bool,
+    new_device: bool,
     show_key: Callable[[str], None],
 ) -> AsyncIterator[App]:
     client = sessions.open_session(session, settings.state_dir / MATRIX_STORE)
@@ -133,7 +136,9 @@ async def _built(
         account = AccountData(api, points, session.user_id)
         sequence = Sequence(store, account, points)
         # Before anything is decided: which ids may be issued, and under which name.
-        installation_id = await reached(sequence.settle, settings)
+        installation_id = await _settled(
+            sequence, settings, session.device_id if new_device else None
+        )
         world = World(agents, settings.locale, secrets.token_hex(6), installation_id)
         ledger = Ledger(store, memory, world, points, SystemClock())
         ledger.more_ids = sequence.more
@@ -223,6 +228,18 @@ async def _built(
         if directory is not None:
             await directory.aclose()
         await client.close()  # type: ignore[no-untyped-call]
+
+
+async def _settled(sequence: Sequence, settings: Settings, new_device: str | None) -> str:
+    """The installation's id; it also tells whether a device that was just made takes another's place."""
+    installation_id = await reached(sequence.settle, settings)
+    if new_device is not None and not sequence.is_first:
+        log.warning(
+            "session.new_device",
+            device=new_device,
+            hint="what was encrypted for an earlier device of the bot stays unreadable to it",
+        )
+    return installation_id
 
 
 async def serve(

@@ -202,6 +202,7 @@ async def test_a_lost_session_is_a_new_device(make_bot: Make, person: Make) -> N
     bot, alice = await make_bot(), await person("alice")
     _, chat = await onboarded(bot, alice)
     await bot.stop()
+    assert not bot.events("session.new_device"), "at the very first login none was lost"
     device = json.loads((bot.state_dir / "matrix_store" / "session.json").read_text())["device_id"]
     before = kept(bot)
     lose_session(bot)
