@@ -125,7 +125,9 @@ def drain(
     config: ConfigFile = None,
     within: Annotated[
         float,
-        typer.Option("--within", min=0, help="Seconds that running answers get to finish."),
+        typer.Option(
+            "--within", min=0, max=86_400, help="Seconds that running answers get to finish."
+        ),
     ] = 600.0,
 ) -> None:
     """Let the running bot finish its answers, take nothing new, and end with exit code 0.

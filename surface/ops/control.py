@@ -25,6 +25,8 @@ from surface.outbox import lane_of
 if TYPE_CHECKING:
     from surface.app import App
 
+LONGEST: Final = 86_400
+"""Seconds that a drain may take."""
 PENDING: Final[tuple[Table, ...]] = ("inbox", "turns", "outbox")
 """What the next start goes on with."""
 
@@ -92,24 +94,26 @@ class Control:
 
     async def _retry(self, request: web.Request) -> web.Response:
         outbox = self._there().outbox
+        body = await _body(request)
         put_off = [row.seq for row in outbox.rows if row.key in outbox.troubles]
-        named = await _rows(request, put_off)
+        named = _rows(body) or put_off
         keys = {row.seq: row.key for row in outbox.rows}
         return web.json_response({n: outbox.retry(keys.get(n, "")) for n in named})
 
     async def _drop(self, request: web.Request) -> web.Response:
-        outbox, named = self._there().outbox, await _rows(request, [])
+        outbox, named = self._there().outbox, _rows(await _body(request))
         keys = {row.seq: row.key for row in outbox.rows}
         return web.json_response({n: await outbox.drop(keys.get(n, "")) for n in named})
 
     async def _drain(self, request: web.Request) -> web.StreamResponse:
         """Finish, and say so on a second line when that is done."""
-        app, body = self._there(), await request.json()
+        app = self._there()
+        within = _seconds(await _body(request), otherwise=app.grace)
         waiting, running = app.turns.counts
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(_line({"running": running, "waiting": waiting}))
-        app.drain(float(body["within"]))
+        app.drain(within)
         await self.ended.wait()
         left = {table: len(await app.ledger.store.scan(table)) for table in PENDING}
         await response.write(_line({"left": left}))
@@ -121,10 +125,38 @@ class Control:
         return self.app
 
 
-async def _rows(request: web.Request, otherwise: list[int]) -> list[int]:
+async def _body(request: web.Request) -> dict[str, Any]:
+    """What is sent along, an object.
+
+    Raises:
+        HTTPBadRequest: it is something else.
+    """
+    try:
+        told = json.loads(await request.read())
+    except (ValueError, RecursionError, web.RequestPayloadError) as error:
+        raise web.HTTPBadRequest(text=f"the body is no JSON: {error}") from None
+    if not isinstance(told, dict):
+        raise web.HTTPBadRequest(text="the body is no JSON object")
+    return told
+
+
+def _rows(body: dict[str, Any]) -> list[int]:
     """The rows that are named, by their numbers."""
-    rows = (await request.json()).get("rows")
-    return [int(row) for row in rows] if rows else otherwise
+    rows = body.get("rows")
+    if rows is None:
+        return []
+    if not isinstance(rows, list) or not all(type(row) is int for row in rows):
+        raise web.HTTPBadRequest(text="`rows` must be a list of row numbers")
+    return rows
+
+
+def _seconds(body: dict[str, Any], *, otherwise: float) -> float:
+    within = body.get("within")
+    if within is None:
+        return otherwise
+    if type(within) not in (int, float) or not 0 <= within <= LONGEST:
+        raise web.HTTPBadRequest(text=f"`within` must be seconds, from 0 to {LONGEST:,}")
+    return float(within)
 
 
 def _line(value: object) -> bytes:

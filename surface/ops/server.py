@@ -121,7 +121,8 @@ class Ops:
             os.umask(before)
 
     async def _runner(self, app: web.Application) -> web.AppRunner:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        # Nobody packs an order; what says it is packed and is not would never be answered.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, auto_decompress=False)
         await runner.setup()
         self._runners.append(runner)
         return runner
