@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -39,29 +40,46 @@ def status(
         float, typer.Option("--every", min=0.2, help="Seconds between two looks with --watch.")
     ] = 2.0,
 ) -> None:
-    """Say how the running bot is. The exit code is 1 if it is not ready, or not running."""
+    """Say how the running bot is. The exit code is 1 if it is not ready, or not running.
+
+    With --watch a bot that is away is waited for.
+    """
     from surface.ops import show  # noqa: PLC0415
     from surface.ops.client import ask  # noqa: PLC0415
 
     state_dir = settings_of(config).state_dir
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            _watch(state_dir, every, as_json=as_json)
+        return
     told = ask(state_dir, "/status")
-    if not watch:
-        if as_json:
-            out.print_json(json.dumps(told))
-        else:
-            out.print(show.status(told))
-    elif as_json:
-        while True:
-            out.print(json.dumps(told), markup=False, soft_wrap=True)
-            time.sleep(every)
-            told = ask(state_dir, "/status")
+    if as_json:
+        out.print_json(json.dumps(told))
     else:
-        with Live(show.status(told), console=out, auto_refresh=False) as live:
-            while True:
-                time.sleep(every)
-                live.update(show.status(ask(state_dir, "/status")), refresh=True)
+        out.print(show.status(told))
     if not told["ready"]:
         raise typer.Exit(1)
+
+
+def _watch(state_dir: Path, every: float, *, as_json: bool) -> None:
+    """Look again and again; a bot that is away may come back."""
+    from surface.ops import show  # noqa: PLC0415
+    from surface.ops.client import Away, ask  # noqa: PLC0415
+
+    def look() -> dict[str, Any]:
+        try:
+            return dict(ask(state_dir, "/status"))
+        except Away as error:
+            return {"ready": False, "away": str(error)}
+
+    if as_json:
+        while True:
+            out.print(json.dumps(look()), markup=False, soft_wrap=True)
+            time.sleep(every)
+    with Live(show.status(look()), console=out, auto_refresh=False) as live:
+        while True:
+            time.sleep(every)
+            live.update(show.status(look()), refresh=True)
 
 
 @app.command()

@@ -20,6 +20,10 @@ TIMEOUT: Final = 30.0
 """Seconds for an answer; all but `drain` come at once."""
 
 
+class Away(Failure):
+    """The bot is not there, or not now."""
+
+
 class _Line(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
@@ -43,10 +47,15 @@ def ask(state_dir: Path, path: str, body: object = None) -> Any:
     """Ask, or command if there is a body; returns the answer.
 
     Raises:
-        Failure: the bot is not running, or says why not.
+        Away: the bot is not running, or gives no answer.
+        Failure: it says why not, or may not be asked.
     """
     with closing(_connected(state_dir, TIMEOUT)) as line:
-        return json.loads(_answer(line, path, body, state_dir).read())
+        answer = _answer(line, path, body, state_dir)
+        try:
+            return json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Away(_no_answer(state_dir, error)) from None
 
 
 def follow(state_dir: Path, path: str, body: object) -> Iterator[Any]:
@@ -71,8 +80,8 @@ def _connected(state_dir: Path, timeout: float | None) -> _Line:
                 f"{state_dir / SOCKET}: may not be opened; run this as the bot's user"
             ) from None
         if not is_running(state_dir):
-            raise Failure(f"the bot is not running: nobody has {state_dir} open") from None
-        raise Failure(
+            raise Away(f"the bot is not running: nobody has {state_dir} open") from None
+        raise Away(
             f"{state_dir / SOCKET}: a process has the state directory, but cannot be asked "
             f"({error.strerror or error}). Use the bot's user; if it has just begun, try again"
         ) from None
@@ -87,5 +96,9 @@ def _answer(line: _Line, path: str, body: object, state_dir: Path) -> http.clien
         if answer.status != http.client.OK:
             raise Failure(answer.read().decode(errors="replace").strip() or answer.reason)
     except (OSError, http.client.HTTPException) as error:
-        raise Failure(f"the bot of {state_dir} gave no answer: {error or type(error)}") from None
+        raise Away(_no_answer(state_dir, error)) from None
     return answer
+
+
+def _no_answer(state_dir: Path, error: Exception) -> str:
+    return f"the bot of {state_dir} gave no answer: {error or type(error)}"

@@ -15,7 +15,9 @@ COLOURS: Final = {"ok": "green", "degraded": "yellow", "failed": "red"}
 
 
 def status(told: Mapping[str, Any]) -> RenderableType:
-    """What `/status` told, as tables."""
+    """What `/status` told, as tables; or why it told nothing (`away`)."""
+    if (why := told.get("away")) is not None:
+        return Text.assemble("the bot is ", Text("away", "red"), ": ", harmless(why))
     ready = Text("ready", "green") if told["ready"] else Text("not ready", "red")
     who = told.get("user_id", "the bot")
     head = Text.assemble(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -70,6 +72,45 @@ async def test_status_follows_what_happens(desk: Desk) -> None:
         process.terminate()
         await process.wait()
     await desk.person.answer_to(desk.chat, said, saying="word1")
+
+
+@pytest.mark.parametrize("form", [("--json",), ()], ids=["json", "words"])
+async def test_status_waits_for_a_bot_that_is_away(make_bot: Make, form: tuple[str, ...]) -> None:
+    """Through a restart, and until Ctrl-C, which is no failure."""
+    bot = await make_bot()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "surface", "status", "--watch", "--every", "0.2", *form),
+        *("-c", str(bot.root / "surface.yaml")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "400", "FORCE_COLOR": "1", "TERM": "xterm"},
+        cwd=PROJECT,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    is_there, is_away = ('"phase": "live"', '"away": "the bot') if form else ("is ", "away")
+
+    async def shown(words: str) -> None:
+        assert process.stdout is not None
+        seen = ""
+        async with asyncio.timeout(60):
+            while words not in seen:
+                more = await process.stdout.read(65_536)
+                assert more, f"it has ended; {seen}"
+                seen += more.decode()
+
+    try:
+        await shown(is_there)
+        bot.kill()
+        await shown(is_away)
+        await bot.start()
+        await shown(bot.user_id)
+        process.send_signal(signal.SIGINT)
+        said = (await process.communicate())[1].decode()
+        assert (process.returncode, said) == (0, "")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_the_socket_is_its_owners_only(desk: Desk) -> None:
