@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from pydantic import SecretStr
 
-from config import PasswordLogin, Settings
+from config import ConfigError, PasswordLogin, Settings
 from surface.actor import Actors
 from surface.failpoints import Failpoints
 from surface.house import House
@@ -24,6 +24,7 @@ from surface.matrix.canary import Canary
 from surface.matrix.crypto import Crypto, OtherDevice
 from surface.matrix.health import CryptoHealth
 from surface.matrix.identity import CrossSigning, NotSigned, Owner
+from surface.matrix.secret_storage import NoRecoveryKey, read_recovery_key
 from surface.matrix.session import Client, Session, SessionError
 from surface.patience import reached
 from surface.unreadable import Unreadable
@@ -72,7 +73,9 @@ class Encryption:
             raise SessionError(other_device_hint(self._settings, str(error))) from None
         except NotSigned as error:
             self.health.signed, self.health.not_signed_because = False, str(error)
-            log.warning(
+            # Who has set a key relies on it.
+            say = log.warning if self._settings.recovery_key is None else log.error
+            say(
                 "identity.not_signed",
                 user=self._settings.user_id,
                 why=str(error),
@@ -85,6 +88,22 @@ class Encryption:
         """What cannot be read stays in the inbox."""
         if self._unreadable is not None:
             await self._unreadable.aclose()
+
+
+def require_recovery_key(settings: Settings) -> None:
+    """See that the recovery key of the settings is one; whether it fits, only the homeserver can tell.
+
+    Raises:
+        ConfigError: it is none. Who has set it would not find out before it is needed.
+    """
+    if (key := _revealed(settings.recovery_key)) is None:
+        return
+    try:
+        read_recovery_key(key)
+    except NoRecoveryKey as error:
+        raise ConfigError(
+            [f"`recovery_key` cannot be read: {error}; correct it, or leave it out"]
+        ) from None
 
 
 def owner_of(settings: Settings, session: Session) -> Owner:

@@ -22,7 +22,7 @@ from surface.case import World
 from surface.catch_up import CatchUp
 from surface.clock import SystemClock
 from surface.deeds import Deeds
-from surface.encryption import Encryption
+from surface.encryption import Encryption, require_recovery_key
 from surface.files.inbox import Inbox
 from surface.files.outgoing import Outgoing
 from surface.files.workspace import Workspace
@@ -82,7 +82,9 @@ async def running(
     Raises:
         StoreError: the state directory is locked, damaged, not writable, or in the agents' reach.
         SessionError: the bot cannot log in.
+        ConfigError: the recovery key is none.
     """
+    require_recovery_key(settings)
     apart = volumes_apart(settings)
     if apart.level == "fail":
         raise StoreError(f"{apart.found}; {apart.to_do}")

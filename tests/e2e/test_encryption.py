@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from vodozemac import Account
 
+from surface.matrix.secret_storage import new_key, recovery_key
 from tests.e2e.conftest import Make
 from tests.rig.api import MatrixApi
 from tests.rig.bot import PASSWORD, Bot
 from tests.rig.cli import surface
 from tests.rig.crypto_person import CryptoPerson
 from tests.rig.desk import Desk, onboard
+from tests.rig.ops import ready
 from tests.rig.person import PASSWORD as PERSONS_PASSWORD
 from tests.rig.person import log_in_by_password
 from tests.rig.view import Message
@@ -241,6 +243,29 @@ async def test_a_lost_store_with_the_recovery_key(crypto_person: Make, bot: Bot)
     answer = await desk.say(desk.chat, "once more")
     assert await alice.shield(answer.event_id) == NO_SHIELD
     await clean(desk)
+
+
+async def test_a_lost_store_with_another_recovery_key(make_bot: Make, crypto_person: Make) -> None:
+    """The bot works, and says it loudly: the operator believes that the key does it."""
+    bot = await make_bot(encryption=True, may_complain=True)
+    desk = await onboard(await crypto_person("alice"), bot)
+    await desk.say(desk.chat, "before")
+    await bot.stop()
+    shutil.rmtree(bot.crypto_dir)
+    bot.settings["recovery_key"] = recovery_key(new_key())
+    await bot.start()
+
+    line = await bot.logged("identity.not_signed")
+    assert line["level"] == "error"
+    assert "`recovery_key` is not that of the account" in line["why"]
+    assert bot.complaints() == [line]
+    status, said = await ready(bot)
+    assert status == 200
+    encryption = said["checks"]["encryption"]
+    assert encryption["state"] == "degraded"
+    assert "`recovery_key` is not that of the account" in encryption["words"]
+    await desk.person.until_device(bot.user_id, bot.device_id)
+    await desk.say(desk.chat, "still there?")
 
 
 async def test_a_lost_store_without_the_recovery_key(desk: Desk) -> None:

@@ -65,6 +65,14 @@ def test_settings_from_the_environment(here: Installation) -> None:
     assert _untouched(here, "run").startswith("elsewhere.yaml: no such file")
 
 
+def test_a_recovery_key_that_is_none(here: Installation) -> None:
+    """Whoever has set it relies on it: it is not found out on the day it is needed."""
+    here.write(recovery_key="EsTc LW2K PGiF wKEA 3As5 g5c4 BXwk qeeJ ZJV8 Q9fu gUMN UE4e")
+    assert _untouched(here, "run") == (
+        "`recovery_key` cannot be read: a letter in it is wrong; correct it, or leave it out"
+    )
+
+
 def test_a_directory_in_the_place_of_the_settings(here: Installation) -> None:
     (here.root / "conf").mkdir()
     assert _untouched(here, "run", "-c", "conf").startswith("conf: is a directory, not a file")
