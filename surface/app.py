@@ -80,6 +80,10 @@ class App:
     grace: float
     """Seconds that running turns get at the end."""
     phase: Literal["catching up", "live", "stopping"] = "catching up"
+    reconciled: bool = False
+    """The machines were driven into the states that fit, as far as could be done at the start."""
+    findings_left: int | None = None
+    """What was found and is not mended yet; None: nothing was compared yet."""
     stop_asked: Callable[[], None] = lambda: None
     """Ends the process as SIGTERM does."""
 
@@ -156,7 +160,8 @@ class App:
         if self.full or self.sync.since is None:
             log.info("reconcile.full", hint="looking at all rooms first")
             seen = await reached(self.look, self.settings)
-        done = await reconcile(self.ledger, seen, me=self.settings.user_id)
+        done = await reconcile(self.ledger, seen, me=self.settings.user_id, left=self._are_left)
+        self.reconciled = True
         self.ops.watch.found(done.counts, everything=seen is not None)
         await self.actors.start()
         # What happened meanwhile comes first: our own echoes settle what need not be sent again.
@@ -168,6 +173,9 @@ class App:
         self.actors.open()
         await self.turns.start()
         await self.mirrors.start()
+
+    def _are_left(self, findings: int) -> None:
+        self.findings_left = findings
 
     async def _clean(self) -> None:
         """Delete files that are too old, at the start and daily."""
@@ -184,6 +192,7 @@ class App:
             try:
                 done = await audit(self.ledger, self.look, me=self.settings.user_id)
                 self.ops.watch.found(done.counts, everything=True)
+                self._are_left(0)
                 pause = AUDIT_EVERY
             except (Lost, MatrixError) as error:
                 log.warning("audit.put_off", why=str(error))

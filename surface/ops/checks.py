@@ -1,12 +1,6 @@
-"""The health checks that the surface brings itself. Others register theirs with `Health.register`.
+"""The health checks that the surface brings itself (`CHECKS`).
 
-| check | fails when |
-|---|---|
-| `started` | the bot is still catching up, or is stopping |
-| `store` | the last save failed, or the store cannot be read |
-| `sync` | no response of the homeserver was kept for `STALE` seconds |
-| `encryption` | an encrypted message to ourselves did not come back (degraded: the device is not signed) |
-| `platform` | no agent can be reached (degraded: some cannot) |
+Others register theirs with `Health.register`.
 """
 
 from __future__ import annotations
@@ -23,6 +17,16 @@ from surface.platform.directory import AdapterMissing, AgentMissing, Directory
 if TYPE_CHECKING:
     from surface.app import App
 
+CHECKS: Final = {
+    "started": "the bot is still catching up, or is stopping",
+    "store": "the last save failed, or the store cannot be read",
+    "sync": "no response of the homeserver was kept for 90 seconds",
+    "encryption": "an encrypted message to ourselves did not come back (degraded: the device is not signed)",
+    "platform": "no agent can be reached (degraded: some cannot)",
+    "reconciled": "the start has not brought all rooms and people into the states that fit what was found; "
+    "says how many findings are left (degraded: after the start some still are)",
+}
+"""By name, when a check fails."""
 STALE: Final = 90.0
 """Seconds without a sync after which the bot is not ready; a quiet sync takes 30."""
 WEDGED: Final = 600.0
@@ -102,11 +106,19 @@ def register(health: Health, app: App) -> None:
     async def platform() -> Verdict:
         return await app.agents.check()
 
+    async def reconciled() -> Verdict:
+        left = app.findings_left
+        if not app.reconciled:
+            words = "nothing was compared yet" if left is None else f"{left} findings are left"
+            return Verdict(State.FAILED, words)
+        return Verdict(State.DEGRADED, f"{left} findings are left") if left else OK
+
     health.register("started", started)
     health.register("store", store)
     health.register("sync", sync)
     health.register("encryption", encryption)
     health.register("platform", platform)
+    health.register("reconciled", reconciled)
 
 
 def is_live(app: App | None) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
+from surface.ops.checks import CHECKS
 from surface.ops.metrics import BUCKETS, METRICS
 
 FOLDER: Final = Path("compose")
@@ -42,6 +43,8 @@ def page() -> str:
     ]
     lines += ["", "Of the process itself:", "", "| metric | kind | meaning |", "|---|---|---|"]
     lines += [f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in of_the_process()]
+    lines += ["", "## Health checks", "", "| check | fails when |", "|---|---|"]
+    lines += [f"| `{name}` | {when} |" for name, when in CHECKS.items()]
     lines += ["", "## Alerts", "", "The rules are in `alerts.yaml`."]
     lines += [
         "",

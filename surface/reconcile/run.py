@@ -78,27 +78,36 @@ async def audit(ledger: Ledger, look: Callable[[], Awaitable[Picture]], *, me: s
     return _summary(len(seen.rooms), steps, time.monotonic() - started)
 
 
-async def reconcile(ledger: Ledger, seen: Picture | None = None, *, me: str = "") -> Summary:
+async def reconcile(
+    ledger: Ledger,
+    seen: Picture | None = None,
+    *,
+    me: str = "",
+    left: Callable[[int], object] = lambda findings: None,
+) -> Summary:
     """Drive all machines into the states that fit, and log what was done.
 
     Args:
         seen: what Matrix looks like; None: only the registry is compared.
         me: the bot's user id.
+        left: is told how many findings are known and not mended yet; 0 when all machines fit.
 
     Raises:
         StoreError: the store is not usable.
     """
     started, every = time.monotonic(), list[Step]()
     run = f"{ledger.world.boot}/{next(_runs)}"
-    for again in range(ROUNDS):
+    for again in range(ROUNDS + 1):
         steps = plan(await documents_of(ledger.store, me), ledger.world.agents, seen)
+        left(len(steps))
         if not steps:
             break
+        if again == ROUNDS:
+            log.error("reconcile.unsettled", left=[type(step).__name__ for step in steps][:10])
+            break
         every += steps
-        with _progress(len(steps)) as advance:
+        with _progress(len(steps), left) as advance:
             await apply(ledger, steps, run=f"{run}.{again}", done=advance)
-    else:
-        log.error("reconcile.unsettled", left=[type(step).__name__ for step in steps][:10])
     return _summary(len(seen.rooms) if seen else 0, every, time.monotonic() - started)
 
 
@@ -112,12 +121,18 @@ def _summary(found: int, steps: Iterable[Step], took: float) -> Summary:
 
 
 @contextmanager
-def _progress(steps: int) -> Iterator[Any]:
-    """A bar on a terminal, nothing elsewhere."""
+def _progress(steps: int, left: Callable[[int], object]) -> Iterator[Callable[[Step], object]]:
+    """Tells how many are left; on a terminal by a bar, too."""
+    to_go = itertools.count(steps - 1, -1)
     if not sys.stderr.isatty():
-        yield lambda step: None
+        yield lambda step: left(next(to_go))
         return
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("Reconciling", total=steps)
-        yield lambda step: bar.advance(task)
+
+        def advance(step: Step) -> None:
+            bar.advance(task)
+            left(next(to_go))
+
+        yield advance

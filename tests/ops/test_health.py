@@ -93,6 +93,8 @@ def app() -> Any:
     sync.succeeded = sync.tried = time.monotonic()
     return SimpleNamespace(
         phase="live",
+        reconciled=True,
+        findings_left=0,
         ledger=Ledger(store, Memory(), world, Failpoints(None), SystemClock()),
         sync=sync,
         encryption=SimpleNamespace(health=CryptoHealth()),
@@ -107,7 +109,9 @@ async def said_of(app: Any) -> dict[str, Verdict]:
 
 
 async def test_all_is_well(app: Any) -> None:
-    assert set((await said_of(app)).values()) == {OK}
+    said = await said_of(app)
+    assert set(said.values()) == {OK}
+    assert set(said) == set(checks.CHECKS), "each is described"
     assert checks.is_live(app)
 
 
@@ -149,6 +153,22 @@ async def test_a_device_that_nobody_vouches_for_works_for_most(app: Any) -> None
     crypto = app.encryption.health
     crypto.signed, crypto.not_signed_because = False, "the identity is somebody else's"
     assert (await said_of(app))["encryption"].state == State.DEGRADED
+
+
+@pytest.mark.parametrize(
+    ("reconciled", "left", "verdict"),
+    [
+        (False, None, Verdict(State.FAILED, "nothing was compared yet")),
+        (False, 12, Verdict(State.FAILED, "12 findings are left")),
+        (True, 3, Verdict(State.DEGRADED, "3 findings are left")),
+        (True, 0, OK),
+    ],
+)
+async def test_whether_the_machines_fit_what_was_found(
+    app: Any, reconciled: bool, left: int | None, verdict: Verdict
+) -> None:
+    app.reconciled, app.findings_left = reconciled, left
+    assert (await said_of(app))["reconciled"] == verdict
 
 
 async def test_a_loop_that_does_not_even_try_is_not_alive(app: Any) -> None:

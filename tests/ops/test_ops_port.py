@@ -36,6 +36,7 @@ async def test_a_bot_that_is_well_says_so(desk: Desk) -> None:
         "sync": "ok",
         "encryption": "ok",
         "platform": "ok",
+        "reconciled": "ok",
     }
     # Nothing can be changed from the network, nor seen of what is in the works.
     for path in ("/status", "/outbox", "/drain"):
@@ -146,6 +147,23 @@ async def test_it_lives_and_is_not_ready_while_the_homeserver_is_away(
     away.disarm()
     await bot.logged("bot.ready")
     assert (await ready(bot))[0] == 200
+
+
+async def test_it_is_not_ready_before_all_rooms_were_looked_at(
+    make_bot: Make, proxy: FaultProxy
+) -> None:
+    bot: Bot = await make_bot(url=proxy.url)
+    await bot.stop()
+    away = proxy.arm("GET", r"/sync", Status(502), times=None)
+    bot.full = True
+    bot.launch()
+    await away.fired()
+    status, said = await ready(bot)
+    assert status == 503
+    assert said["checks"]["reconciled"] == {"state": "failed", "words": "nothing was compared yet"}
+    away.disarm()
+    await bot.logged("bot.ready")
+    assert (await ready(bot))[1]["checks"]["reconciled"]["state"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from surface.reconcile import run
+from surface.reconcile.run import reconcile
 from tests.reconcile.model import BOT, NO_DEFAULT, ONE, Model
 
 ALICE = "@alice:hs"
@@ -229,3 +231,23 @@ async def test_upgrades_that_bite_their_own_tail_are_none(room_id: str, lost: bo
     await model.comes_to_rest()
     assert await space_of(model) == "!r2"
     assert [await state_of(model, each) for each in ("!r1", "!r3")] == ["home", "bound"]
+
+
+async def test_how_many_are_left_is_told_down_to_none() -> None:
+    model = await onboarded()
+    await model.lose_database()
+    await model.boot()
+    told: list[int] = []
+    await reconcile(model.ledger, model.look(), me=BOT, left=told.append)
+    assert told[0] == len(told) - 2 > 1
+    assert told == [*range(told[0], -1, -1), 0]
+
+
+async def test_what_keeps_moving_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = await onboarded()
+    await model.lose_database()
+    await model.boot()
+    monkeypatch.setattr(run, "ROUNDS", 0)
+    told: list[int] = []
+    await reconcile(model.ledger, model.look(), me=BOT, left=told.append)
+    assert told and told[-1] > 0
