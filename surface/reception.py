@@ -122,6 +122,10 @@ def _message(case: Case, message: Message, house: House, facts: Facts) -> None:
     dialog = case.dialog(message.room_id)
     if message.file is not None and room.state in TALKING:
         _stage(case, room, message, message.file, house, facts)
+    elif message.file is not None and isinstance(said, Command | Number):
+        # The words are heard, and would pass over in silence that the file is not.
+        name = file_name(message.file.name)
+        case.say(message.room_id, "file-not-here", message.event_id, name=name)
     if message.msgtype == LOCATION or (message.file is not None and not message.body.strip()):
         if by_owner:
             answers.withdraw(case, message.room_id, "cancel")

@@ -162,6 +162,7 @@ choice-stale = That list is not open any more. `!agent` or `!load` shows one aga
 
 ## Files
 location-unsupported = I cannot take locations, only text and files.
+file-not-here = I have not taken **{ $name }**: no agent answers in this room. Send it where one does.
 files-not-taken = **{ $agent }** takes no files, only text.
 file-unreadable = I cannot take **{ $name }**: the message does not say where the file is, or not in a way I understand.
 file-too-large = **{ $name }** is too large: { $most } MB at most.

@@ -168,6 +168,20 @@ async def test_dropped_files_and_those_taken_back_are_not_taken_along(desk: Desk
     assert len(await came_back(desk, said, 1)) == 1
 
 
+async def test_a_command_under_a_file_is_done_and_the_file_is_not_lost_in_silence(
+    desk: Desk,
+) -> None:
+    """Where an agent answers it waits for its message; where none does, that is said."""
+    words = {"mime_type": "text/plain", "filename": "a.txt"}
+    sent = await desk.person.send_file(desk.chat, "!new Kitchen", b"one", **words)
+    await staged(desk, sent)
+    await desk.person.answer_to(desk.chat, sent, sender=desk.bot.user_id, saying="Made Kitchen")
+    at_home = await desk.person.send_file(desk.home, "!context", b"two", **words)
+    await desk.person.answer_to(
+        desk.home, at_home, sender=desk.bot.user_id, saying="I have not taken a.txt"
+    )
+
+
 async def test_a_sticker_and_a_voice_message_are_files_too(desk: Desk) -> None:
     picture = png()
     uri = await desk.person.send_file(

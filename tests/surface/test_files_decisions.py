@@ -85,6 +85,15 @@ async def test_a_command_under_a_file_is_a_command_and_the_file_waits() -> None:
     assert names(there) == ["1.txt"]
 
 
+@pytest.mark.parametrize("room", ["home", "unbound", "archived"])
+async def test_a_command_under_a_file_is_done_where_nobody_takes_the_file(room: str) -> None:
+    """It is said of the file, which nobody would otherwise miss before it is needed."""
+    there = await place(room)
+    said = await send(there, 1, "!help")
+    assert said.words == ["file-not-here", "help-head"]
+    assert fetches(said) == [] and names(there) == []
+
+
 @pytest.mark.parametrize("fault", ["file-too-large", "file-unreadable", "files-not-taken"])
 async def test_what_cannot_be_taken_is_said_and_its_words_go_on(fault: str) -> None:
     there = await place()
