@@ -7,14 +7,23 @@ whatever a stranger put into an event, the outcome is an `Input` or None (nothin
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from machines.effects import Source
 
 MARKER = "lambda.surface.room"
-FILES = frozenset({"m.image", "m.file", "m.audio", "m.video", "m.sticker"})
-"""What a message with a file may be (spec: msgtypes; a sticker is an event type of its own)."""
+NAMELESS: Mapping[str, str] = {
+    "m.image": "image",
+    "m.file": "file",
+    "m.audio": "audio",
+    "m.video": "video",
+    "m.sticker": "sticker",
+}
+"""What a message with a file may be (spec: msgtypes; a sticker is an event type of its own), and how the file
+is called when nobody has."""
+FILES = frozenset(NAMELESS)
 
 
 @dataclass(frozen=True)
@@ -283,11 +292,13 @@ def _reaction(room_id: str, event: dict[str, Any], content: dict[str, Any]) -> R
 def _message(
     room_id: str, event: dict[str, Any], content: dict[str, Any], me: str
 ) -> Message | Edit | None:
+    msgtype = "m.sticker" if event.get("type") == "m.sticker" else _text(content.get("msgtype"))
     body = content.get("body")
+    if body is None and msgtype in FILES and ("url" in content or "file" in content):
+        body = ""  # A file needs no words; a sticker that was taken back has neither.
     if not isinstance(body, str):
         return None
-    msgtype = "m.sticker" if event.get("type") == "m.sticker" else _text(content.get("msgtype"))
-    file = _incoming(content, body) if msgtype in FILES else None
+    file = _incoming(content, body or NAMELESS[msgtype]) if msgtype in FILES else None
     if file is not None:
         body = _caption(content, body, msgtype)
     relates = content.get("m.relates_to")

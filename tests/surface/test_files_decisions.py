@@ -257,6 +257,25 @@ def test_the_caption_is_the_body_that_is_not_the_name(
     assert message.file.source == Source("mxc://hs/a")
 
 
+@pytest.mark.parametrize("kind", ["m.image", "m.file", "m.audio", "m.video", "m.sticker"])
+@pytest.mark.parametrize("words", [{}, {"body": ""}, {"body": None}])
+def test_a_file_that_nobody_has_named_is_called_after_its_type(
+    kind: str, words: dict[str, Any]
+) -> None:
+    content = {"url": "mxc://hs/a", **words}
+    if kind == "m.sticker":
+        message = read(ROOM, event(content, "m.sticker"), "@bot:hs")
+    else:
+        message = read(ROOM, event({"msgtype": kind, **content}), "@bot:hs")
+    assert isinstance(message, Message) and message.file is not None
+    assert (message.body, message.file.name) == ("", kind.removeprefix("m."))
+
+
+def test_words_that_are_missing_make_no_message_of_what_is_no_file() -> None:
+    assert read(ROOM, event({"msgtype": "m.text"}), "@bot:hs") is None
+    assert read(ROOM, event({}, "m.sticker"), "@bot:hs") is None, "it was taken back"
+
+
 def test_the_words_of_a_sticker_are_its_name() -> None:
     content = {"body": "waves", "filename": "x", "url": "mxc://hs/a", "info": {"size": True}}
     message = read(ROOM, event(content, "m.sticker"), "@bot:hs")
