@@ -307,6 +307,16 @@ class PostFile:
 
 
 @dataclass(frozen=True, slots=True)
+class RefuseFile:
+    """Say why a file of an answer is not shown, once the answer is over; those of one answer together."""
+
+    room_id: str
+    turn_id: str
+    why: Text
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DisconnectChat:
     """Tell the platform that a conversation is no longer used from here."""
 
@@ -420,6 +430,7 @@ Effect: TypeAlias = (
     | SignStaged
     | SendFile
     | PostFile
+    | RefuseFile
     | DisconnectChat
     | SaveContext
     | LoadContext

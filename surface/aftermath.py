@@ -20,6 +20,7 @@ from machines.effects import (
     Param,
     Placeholder,
     PostFile,
+    RefuseFile,
     SaveContext,
     SendFile,
     SignStaged,
@@ -112,6 +113,8 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 case.say(room, "load-failed-stays", event, **params, context=chat)
             else:
                 case.say(room, "load-failed" if there else "load-failed-elsewhere", event, **params)
+        case RefuseFile() if result.refused is None:
+            outcome.refused(case, effect)
         case FetchFile() | SignStaged() | SendFile() | PostFile():
             outcome.of_file(case, effect, result.content, result.why, refused=result.refused)
         case AnswerQuestion(room_id=room) if result.refused is not None:

@@ -119,6 +119,8 @@ class Outcome:
     mirrors: list[str] = field(default_factory=list)
     """Keys of the mirrors that this decision makes stale."""
     states: list[Change] = field(default_factory=list)
+    spared: list[str] = field(default_factory=list)
+    """Outbox rows that need not be carried out any more."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ class Case:
     _trays_were: dict[tuple[str, str], tuple[Tray, str] | None] = field(default_factory=dict)
     _notes: list[Callable[[Memory], object]] = field(default_factory=list)
     _effects: list[Effect] = field(default_factory=list)
+    _spared: list[str] = field(default_factory=list)
     _least: dict[tuple[Table, str], int] = field(default_factory=dict)
 
     # Documents
@@ -315,6 +318,14 @@ class Case:
         self._collect()
         self._effects.append(effect)
 
+    def settles(self, key: str) -> bool:
+        """Whether this decision is the end of that row of the outbox."""
+        return self.cause == keys.settling(key)
+
+    def spare(self, key: str) -> None:
+        """Settle another row of the outbox with this decision: what it is for is done by this one's."""
+        self._spared.append(key)
+
     def text(self, user_id: str | None, key: str, /, **params: str | int) -> Markdown:
         """A text of the catalogue as a part of another."""
         return Markdown(say(self.locale_of(user_id), key, params))
@@ -371,6 +382,8 @@ class Case:
             self._write(table, key, opened, out)
         out.changes.extend(encode_row(row) for row in out.rows)
         out.changes.extend(settle)
+        out.changes.extend(Delete("outbox", key) for key in self._spared)
+        out.spared.extend(self._spared)
         return out
 
     def take_over(self) -> None:

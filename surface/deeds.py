@@ -37,6 +37,7 @@ from machines.effects import (
     OfferAgents,
     Placeholder,
     PostFile,
+    RefuseFile,
     RenameRoom,
     SaveContext,
     SendFile,
@@ -95,6 +96,7 @@ class Deeds:
         encryption: bool,
         installation_id: str,
         chat_idle: Callable[[str], Awaitable[None]],
+        answer_shown: Callable[[str], Awaitable[None]],
         write_mirrors: Callable[[], Awaitable[None]],
     ) -> None:
         self._rooms, self._media = rooms, media
@@ -103,6 +105,7 @@ class Deeds:
         self._directory, self._failpoints = directory, failpoints
         self._encryption, self._installation_id = encryption, installation_id
         self._chat_idle, self._write_mirrors = chat_idle, write_mirrors
+        self._answer_shown = answer_shown
         self._placed: dict[str, str] = {}
         """By turn, placeholders of whose sending the turn's end may not have heard."""
         self._asked: dict[str, str] = {}
@@ -169,6 +172,8 @@ class Deeds:
                 return Result(why=done) if isinstance(done, Text) else Result(content=done)
             case PostFile():
                 return await self._post(row, row.effect)
+            case RefuseFile(turn_id=turn_id):
+                await self._answer_shown(turn_id)
             case DisconnectChat(agent_id, chat):
                 assert isinstance(chat, str)
                 await self._disconnect(row, agent_id, chat)

@@ -24,6 +24,11 @@ def ending(turn_id: str) -> str:
     return f"{turn_id}/final"
 
 
+def settling(key: str) -> str:
+    """The decision on what an effect has come to."""
+    return f"{key}!"
+
+
 def transaction(key: str) -> str:
     """The transaction id under which an effect is sent, always the same."""
     return "s" + blake2b(key.encode(), digest_size=12).hexdigest()

@@ -72,6 +72,8 @@ class Decided(Generic[T]):
     """The events that machines took."""
     states: Sequence[Change] = ()
     """The documents of machines that were written."""
+    spared: Collection[str] = ()
+    """Keys of outbox rows that need not be carried out any more."""
     again: int = 0
     """How often it had to be decided anew, because a document had moved."""
     seconds: float = 0.0
@@ -213,6 +215,7 @@ class Ledger:
                 cause,
                 moves,
                 outcome.states,
+                outcome.spared,
                 again,
                 time.perf_counter() - started,
             )

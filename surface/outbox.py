@@ -42,6 +42,7 @@ from machines.effects import (
     OfferAgents,
     Placeholder,
     PostFile,
+    RefuseFile,
     RenameRoom,
     SaveContext,
     SendFile,
@@ -54,6 +55,7 @@ from machines.effects import (
     WriteMirrors,
 )
 from store.store import Delete
+from surface import keys
 from surface.aftermath import Result, aftermath
 from surface.case import Row, decode_row
 from surface.ledger import Decided, Ledger
@@ -96,6 +98,8 @@ def lane_of(row: Row) -> str:
             return f"files:{user}"
         case SendFile(room_id=room):
             return f"upload:{room}"
+        case RefuseFile(turn_id=turn):
+            return f"refused:{turn}"
         case JoinRoom(room_id=room) | InviteUser(room_id=room) | FollowUpgrade(successor=room):
             return f"room:{room}"
         case (
@@ -171,7 +175,11 @@ class Outbox:
             self._wake(lane)
 
     def on_decided(self, decided: Decided[object]) -> None:
-        """Take the rows of a commit."""
+        """Take the rows of a commit, and forget those that came to be another's."""
+        for key in decided.spared:
+            if (row := self._rows.get(key)) is not None:
+                self._count(row, "done")
+                self._forget(row)
         for row in decided.rows:
             self._add(row)
 
@@ -364,7 +372,7 @@ class Outbox:
 
     async def _settle(self, row: Row, result: Result) -> None:
         await self._ledger.decide(
-            f"{row.key}!",
+            keys.settling(row.key),
             lambda case: aftermath(case, row.effect, result),
             settle=[Delete("outbox", row.key)],
             point="settle",

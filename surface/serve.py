@@ -171,6 +171,7 @@ async def _built(
             encryption=settings.encryption,
             installation_id=world.installation_id,
             chat_idle=lambda chat: turns.chat_idle(chat),  # noqa: PLW0108 — made below
+            answer_shown=lambda turn_id: _answer_shown(turns, outbox, turn_id),
             write_mirrors=mirrors.write_all,
         )
         outbox = Outbox(ledger, deeds.perform)
@@ -230,6 +231,12 @@ async def _built(
         if directory is not None:
             await directory.aclose()
         await client.close()  # type: ignore[no-untyped-call]
+
+
+async def _answer_shown(turns: Turns, outbox: Outbox, turn_id: str) -> None:
+    """Wait until a turn is over and all its files are in the room, or will not be."""
+    await turns.over(turn_id)
+    await outbox.shown(turn_id)
 
 
 async def _settled(sequence: Sequence, settings: Settings, new_device: str | None) -> str:

@@ -70,6 +70,11 @@ class Turns:
         async with self._chat_left:
             await self._chat_left.wait_for(lambda: not self._chats.get(platform_chat_id))
 
+    async def over(self, turn_id: str) -> None:
+        """Wait until a turn does not run."""
+        if (task := self._running.get(turn_id)) is not None:
+            await asyncio.wait({task})
+
     async def idle(self) -> None:
         """Wait until no turn runs."""
         while self._workers:

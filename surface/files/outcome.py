@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from machines.effects import FetchFile, FileIn, Notice, PostFile, SendFile, SignStaged, Text
-from surface.case import Case
+from machines.effects import (
+    FetchFile,
+    FileIn,
+    Notice,
+    PostFile,
+    RefuseFile,
+    SendFile,
+    SignStaged,
+    Text,
+)
+from surface.case import Case, decode_row
 
 STAGED = "📎"
 """The reaction under a file that waits for its message."""
+NAMED = 5
+"""Files that are called by their names where many are spoken of."""
 ENCRYPTED_SINCE = "encrypted since"
 """Why a message is not sent whose file was uploaded before its room was encrypted."""
 
@@ -79,5 +90,24 @@ def _uploaded(case: Case, effect: SendFile, content: str | None, why: Text | Non
     if content is not None:
         case.want(PostFile(effect, content))
     elif why is not None:
-        case.thread = effect.thread
-        case.want(Notice(effect.room_id, why, reply_to=effect.turn_id))
+        case.want(RefuseFile(effect.room_id, effect.turn_id, why, effect.thread))
+
+
+def refused(case: Case, effect: RefuseFile) -> None:
+    """All that is known to be refused of an answer is told by one message, however many that are."""
+    rows = [
+        decode_row(key, stored.body) for key, stored in case.scan("outbox", f"{effect.turn_id}/")
+    ]
+    its = {
+        row.key: row.effect
+        for row in sorted(rows, key=lambda row: row.seq)
+        if isinstance(row.effect, RefuseFile) and row.effect.turn_id == effect.turn_id
+    }
+    for key in its:
+        if not case.settles(key):
+            case.spare(key)
+    case.thread, told = effect.thread, effect.why
+    if len(its) > 1:
+        names = [str(each.why.params["name"]) for each in its.values()]
+        told = Text("files-out-refused", {"n": len(names), "files": ", ".join(names[:NAMED])})
+    case.want(Notice(effect.room_id, told, reply_to=effect.turn_id))

@@ -181,6 +181,7 @@ dropped = { $n ->
    *[other] Dropped { $n } files.
 }
 drop-nothing = No file is waiting for a message.
+files-out-refused = The agent sent { $n } files that I cannot show: they cannot be read, are not where I may read, or the homeserver does not take them. Among them: **{ $files }**
 file-out-missing = The agent sent the file **{ $name }**, but it cannot be read.
 file-out-forbidden = The agent sent the file **{ $name }**, but it is not where I may read.
 file-out-too-large = The agent sent the file **{ $name }**, but the homeserver takes { $most } MB at most.

@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 
 from config import Files
-from machines.effects import FetchFile, Notice, PostFile, SendFile, SignStaged, Source, Text
+from machines.effects import (
+    FetchFile,
+    Notice,
+    PostFile,
+    RefuseFile,
+    SendFile,
+    SignStaged,
+    Source,
+    Text,
+)
 from machines.tray import MOST_STAGED
-from surface.aftermath import Result
+from store import Delete
+from surface.aftermath import Result, aftermath
 from surface.case import Row, decode_row
 from surface.commands.said import Facts
 from surface.files.outcome import ENCRYPTED_SINCE
@@ -223,8 +233,38 @@ async def test_what_was_uploaded_is_posted_under_a_name_of_its_own() -> None:
 async def test_what_could_not_be_uploaded_is_said_where_it_belongs() -> None:
     there = await place()
     why = Text("file-out-missing", {"name": "out.png"})
-    (row,) = (await there.settle(upload(), Result(why=why))).rows
+    (refused,) = (await there.settle(upload(), Result(why=why))).rows
+    assert refused.effect == RefuseFile(ROOM, "$turn", why, "$thread")
+    (row,) = (await there.settle(refused, Result())).rows
     assert row.effect == Notice(ROOM, why, reply_to="$turn", thread="$thread")
+
+
+async def test_all_that_is_refused_of_an_answer_is_one_message() -> None:
+    there = await place()
+    refused: list[Row] = []
+    for n in range(100):
+        why = Text("file-out-missing", {"name": f"{n}.png"})
+        one = replace(upload(), key=f"$turn/final/{n}")
+        refused += (await there.settle(one, Result(why=why))).rows
+    other = replace(
+        upload(), key="$other/final/1", effect=replace(upload().effect, turn_id="$other")
+    )  # type: ignore[type-var]
+    (others,) = (
+        await there.settle(other, Result(why=Text("file-out-missing", {"name": "x"})))
+    ).rows
+    decided = await there.ledger.decide(
+        f"{refused[0].key}!",
+        lambda case: aftermath(case, refused[0].effect, Result()),
+        settle=[Delete("outbox", refused[0].key)],
+        point="settle",
+    )
+    (row,) = decided.rows
+    files = "0.png, 1.png, 2.png, 3.png, 4.png"
+    told = Text("files-out-refused", {"n": 100, "files": files})
+    assert row.effect == Notice(ROOM, told, reply_to="$turn", thread="$thread")
+    assert set(decided.spared) == {each.key for each in refused[1:]}
+    left = {key for key, _ in await there.ledger.store.scan("outbox")}
+    assert left == {others.key, row.key}
 
 
 async def test_what_was_uploaded_before_the_room_was_encrypted_is_uploaded_again() -> None:
