@@ -276,6 +276,18 @@ class SignStaged:
 
 
 @dataclass(frozen=True, slots=True)
+class UnsignStaged:
+    """Take the sign back: the file does not wait any more, and no message took it along.
+
+    Args:
+        sign_id: the event id of the sign.
+    """
+
+    room_id: str
+    sign_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendFile:
     """Upload a file of an answer from the workspace; it comes back to be posted.
 
@@ -428,6 +440,7 @@ Effect: TypeAlias = (
     | Answer
     | FetchFile
     | SignStaged
+    | UnsignStaged
     | SendFile
     | PostFile
     | RefuseFile

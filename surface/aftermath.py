@@ -115,7 +115,9 @@ def aftermath(case: Case, effect: Effect, result: Result) -> None:
                 case.say(room, "load-failed" if there else "load-failed-elsewhere", event, **params)
         case RefuseFile() if result.refused is None:
             outcome.refused(case, effect)
-        case FetchFile() | SignStaged() | SendFile() | PostFile():
+        case SignStaged():
+            outcome.signed(case, effect, result.event_id)
+        case FetchFile() | SendFile() | PostFile():
             outcome.of_file(case, effect, result.content, result.why, refused=result.refused)
         case AnswerQuestion(room_id=room) if result.refused is not None:
             case.say(room, "answer-not-taken", reason=result.reason)

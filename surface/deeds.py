@@ -48,6 +48,7 @@ from machines.effects import (
     StopTurn,
     Text,
     UnlinkChild,
+    UnsignStaged,
     WriteMirrors,
 )
 from store.documents import room_key, user_key
@@ -164,12 +165,11 @@ class Deeds:
             case FetchFile():
                 return Result(why=await self._inbox.fetch(row.effect))
             case SignStaged(fetched):
-                await self._rooms.sign(fetched.room_id, fetched.file.event_id, STAGED)
-            case SendFile(room_id):
-                done = await self._outgoing.upload(
-                    row.effect, encrypted=await self.is_encrypted(room_id)
-                )
-                return Result(why=done) if isinstance(done, Text) else Result(content=done)
+                return await self._sign(fetched)
+            case UnsignStaged(room_id, sign_id):
+                await self._rooms.unsign(room_id, sign_id)
+            case SendFile() as file:
+                return await self._upload(file)
             case PostFile():
                 return await self._post(row, row.effect)
             case RefuseFile(turn_id=turn_id):
@@ -206,6 +206,15 @@ class Deeds:
             point=point,
         )
         return Result(event_id=event_id)
+
+    async def _sign(self, fetched: FetchFile) -> Result:
+        sign = await self._rooms.sign(fetched.room_id, fetched.file.event_id, STAGED)
+        return Result(event_id=sign)
+
+    async def _upload(self, file: SendFile) -> Result:
+        encrypted = await self.is_encrypted(file.room_id)
+        done = await self._outgoing.upload(file, encrypted=encrypted)
+        return Result(why=done) if isinstance(done, Text) else Result(content=done)
 
     async def _post(self, row: Row, post: PostFile) -> Result:
         content: dict[str, Any] = json.loads(post.content)

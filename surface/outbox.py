@@ -52,6 +52,7 @@ from machines.effects import (
     SignStaged,
     StopTurn,
     UnlinkChild,
+    UnsignStaged,
     WriteMirrors,
 )
 from store.store import Delete
@@ -107,6 +108,7 @@ def lane_of(row: Row) -> str:
             | Placeholder(room_id=room)
             | Amend(room_id=room)
             | SignStaged(fetched=FetchFile(room_id=room))
+            | UnsignStaged(room_id=room)
             | PostFile(file=SendFile(room_id=room))
             # After everything that is still to be said, or linked, there.
             | LeaveRoom(room_id=room)

@@ -11,6 +11,7 @@ from machines.effects import (
     SendFile,
     SignStaged,
     Text,
+    UnsignStaged,
 )
 from surface.case import Case, decode_row
 
@@ -24,7 +25,7 @@ ENCRYPTED_SINCE = "encrypted since"
 
 def of_file(
     case: Case,
-    effect: FetchFile | SignStaged | SendFile | PostFile,
+    effect: FetchFile | SendFile | PostFile,
     content: str | None,
     why: Text | None,
     *,
@@ -40,8 +41,6 @@ def of_file(
     match effect:
         case FetchFile():
             _fetched(case, effect, why)
-        case SignStaged(fetched):
-            _hold(case, fetched)
         case SendFile():
             _uploaded(case, effect, content, why)
         case PostFile(file=file):
@@ -75,6 +74,19 @@ def _hold(case: Case, effect: FetchFile) -> bool:
         tray.take("stage", file=effect.file)
         return True
     return held
+
+
+def signed(case: Case, effect: SignStaged, sign_id: str | None) -> None:
+    """The sign that a file waits is in the room, and goes again when the file does not wait any more."""
+    fetched = effect.fetched
+    held = _hold(case, fetched)
+    if sign_id is None:
+        return
+    if held:
+        tray = case.tray(fetched.room_id, fetched.user_id)
+        tray.take("signed", event_id=fetched.file.event_id, sign_id=sign_id)
+    elif not _is_taken(case, fetched.file):
+        case.want(UnsignStaged(fetched.room_id, sign_id))
 
 
 def _is_taken(case: Case, file: FileIn) -> bool:

@@ -51,6 +51,10 @@ class NewRoom:
     encrypted: bool = False
 
 
+def _redaction(room_id: str, event_id: str) -> str:
+    return path("rooms", room_id, "redact", event_id, f"d{_digest(event_id)}")
+
+
 def _reaction(room_id: str, event_id: str, key: str) -> tuple[str, dict[str, Any]]:
     """Where a reaction is put, always under the same transaction id, and what it says."""
     relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
@@ -264,14 +268,18 @@ class Rooms:
         )
         return told(answer, "event_id") if answer else None
 
-    async def sign(self, room_id: str, event_id: str, key: str) -> None:
-        """Put a reaction under a message, whenever it may go: it tells something."""
+    async def sign(self, room_id: str, event_id: str, key: str) -> str:
+        """Put a reaction under a message, whenever it may go: it tells something; returns its event id."""
         where, body = _reaction(room_id, event_id, key)
-        await self._carry("message", "sign", "PUT", where, body)
+        return told(await self._carry("message", "sign", "PUT", where, body), "event_id")
+
+    async def unsign(self, room_id: str, event_id: str) -> None:
+        """Take such a reaction back, whenever that may go."""
+        await self._carry("message", "sign", "PUT", _redaction(room_id, event_id), {})
 
     async def redact(self, room_id: str, event_id: str) -> None:
         """Take one of the bot's own reactions back, if it may go at once."""
-        where = path("rooms", room_id, "redact", event_id, f"d{_digest(event_id)}")
+        where = _redaction(room_id, event_id)
         await self._courier.try_now("message", lambda: self._do("extra", "PUT", where, {}))
 
     async def typing(self, room_id: str, *, on: bool) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from surface.files.names import folder_name
 from tests.e2e.conftest import Make
-from tests.e2e.test_files import came_back, inbox, staged
+from tests.e2e.test_files import came_back, inbox, staged, unsigned
 from tests.rig.desk import onboard
 from tests.rig.model_server import ModelServer
 from tests.rig.proxy import FaultProxy, Hold
@@ -26,6 +26,7 @@ async def test_a_file_that_nobody_speaks_of_is_put_aside_aloud(
     said = await desk.person.answer_to(desk.chat, sent, saying="aside")
     assert said.body == "No message came, so I put a.txt aside. Send it again when you need it."
     assert said.reply_to == sent
+    await unsigned(desk, sent)
     assert (await desk.command(desk.chat, "!drop")).body == "No file is waiting for a message."
     assert len(inbox(desk)) == 1, "the file is still there, for a while"
 

@@ -151,6 +151,7 @@ DETAILS: Mapping[AnyChart, Mapping[str, list[Details]]] = {
     TrayMachine: {
         "stage": [{"file": FileIn("$dog", "inbox/dog.png", "dog.png", "image/png")}],
         "unstage": [{"event_id": "$cat"}, {"event_id": "$another"}],
+        "signed": [{"event_id": "$cat", "sign_id": "$sign"}],
         "collect": [{}],
         "drop": [{}],
         "expire": [{}],
@@ -219,6 +220,7 @@ RECORDS: Mapping[AnyChart, list[Callable[[], Any]]] = {
     TrayMachine: [
         lambda: Tray("!room", ALICE, staged=[CAT]),
         lambda: Tray("!room", ALICE, staged=[CAT] * MOST_STAGED),
+        lambda: Tray("!room", ALICE, staged=[CAT], signs={CAT.event_id: "$sign"}),
     ],
 }
 """Records a machine may have in some state; `living` says which fit which state."""

@@ -9,7 +9,7 @@ import pytest
 from machines import DialogMachine, TrayMachine
 from machines.chart import Refused
 from machines.dialog import KEYCAPS, NO, YES, Dialog
-from machines.effects import Amend, FileIn, Notice, SettleQuestion, Text
+from machines.effects import Amend, FileIn, Notice, SettleQuestion, Text, UnsignStaged
 from machines.tray import MOST_STAGED, Tray
 
 CHOICES = {"purpose": "agent", "choices": ["echo", "researcher"], "text": Text("agents")}
@@ -258,6 +258,27 @@ def test_a_dropped_file_is_not_taken_along(event: str) -> None:
     machine.take("stage", file=file("b"))
     machine.take("collect")
     assert machine.record.taken == [file("b")]
+
+
+@pytest.mark.parametrize("event", ["drop", "expire"])
+def test_signs_are_taken_back_from_files_that_do_not_wait_any_more(event: str) -> None:
+    machine = tray("a", "b", "c")
+    for name in ("a", "b"):
+        machine.take("signed", event_id=f"${name}", sign_id=f"$sign-{name}")
+    machine.take("unstage", event_id="$a")
+    machine.take(event)
+    assert [e for e in machine.effects if isinstance(e, UnsignStaged)] == [
+        UnsignStaged("!room", "$sign-b")
+    ]
+
+
+def test_what_a_message_took_along_keeps_its_sign() -> None:
+    machine = tray("a")
+    machine.take("signed", event_id="$a", sign_id="$sign")
+    machine.take("collect")
+    machine.take("stage", file=file("b"))
+    machine.take("drop")
+    assert machine.effects == []
 
 
 def test_an_empty_tray_has_nothing_to_take() -> None:

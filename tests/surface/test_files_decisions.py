@@ -17,6 +17,7 @@ from machines.effects import (
     SignStaged,
     Source,
     Text,
+    UnsignStaged,
 )
 from machines.tray import MOST_STAGED
 from store import Delete
@@ -216,6 +217,34 @@ async def test_a_dropped_file_does_not_come_back_when_it_is_there() -> None:
     await there.say("!drop")
     assert (await there.settle(row, Result())).rows == []
     assert there.memory.trays == {}
+
+
+async def test_a_sign_that_comes_after_the_file_was_dropped_goes_again() -> None:
+    there = await place()
+    (row,) = fetches(await send(there, 1))
+    (sign,) = (await there.settle(row, Result())).rows
+    await there.say("!drop")
+    done = await there.settle(sign, Result(event_id="$sign"))
+    assert [row.effect for row in done.rows] == [UnsignStaged(ROOM, "$sign")]
+
+
+async def test_a_sign_that_comes_after_a_message_took_the_file_along_stays() -> None:
+    there = await place()
+    (row,) = fetches(await send(there, 1))
+    (sign,) = (await there.settle(row, Result())).rows
+    await there.say("look")
+    assert (await there.settle(sign, Result(event_id="$sign"))).rows == []
+
+
+async def test_drop_takes_the_signs_back() -> None:
+    there = await place()
+    for n in (1, 2):
+        (row,) = fetches(await send(there, n))
+        (sign,) = (await there.settle(row, Result())).rows
+        await there.settle(sign, Result(event_id=f"$sign{n}"))
+    said = await there.say("!drop")
+    signs = [row.effect for row in said.rows if isinstance(row.effect, UnsignStaged)]
+    assert signs == [UnsignStaged(ROOM, "$sign1"), UnsignStaged(ROOM, "$sign2")]
 
 
 def upload() -> Row:
