@@ -27,7 +27,7 @@ from config import (
 )
 from store import MemoryStore, StoreError
 from store.examine import examine, holder
-from surface import doctor, doctor_encryption, doctor_online
+from surface import doctor, doctor_encryption, doctor_limits, doctor_online
 from surface.finding import Finding
 from surface.login import DATABASE, known_session, verify
 from surface.matrix import session as sessions
@@ -84,6 +84,7 @@ def _findings(config: Path | None) -> Iterator[Finding]:
     yield _folder("workspace", "workspace_dir", settings.workspace_dir)
     yield from doctor.local(settings, config)
     yield from asyncio.run(_online(settings, agents))
+    yield doctor_limits.limits(settings)
 
 
 def _state(settings: Settings) -> Iterator[Finding]:

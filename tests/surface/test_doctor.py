@@ -22,6 +22,7 @@ from surface.homeserver import Homeserver
 from surface.login import log_in_again
 from tests.rig.bot import Bot
 from tests.rig.cli import Installation
+from tests.rig.desk import onboard
 from tests.rig.fixtures import Make
 from tests.rig.proxy import FaultProxy, Status
 from tests.surface.test_check_findings import _settings as settings_of
@@ -294,6 +295,30 @@ async def test_a_room_version_that_the_homeserver_does_not_have(there: Installat
     well, seen = await seen_by(there)
     assert not well
     assert "makes no rooms of 98 -> set `room_version` to one of: 1, " in seen["room version"]
+
+
+@pytest.mark.synapse
+async def test_a_homeserver_that_limits_the_bot(
+    make_bot: Make, person: Make, proxy: FaultProxy
+) -> None:
+    """It tells nobody, and to try it out would cost the bot: it is asked how it fares."""
+    bot: Bot = await make_bot(url=proxy.url)
+
+    async def look() -> str:
+        return (await asyncio.to_thread(found, bot.write_config()))[1]["rate limits"]
+
+    assert (await look()).startswith("ok nothing was put off since the bot's start")
+    body = b'{"errcode": "M_LIMIT_EXCEEDED", "error": "later", "retry_after_ms": 100}'
+    proxy.arm("PUT", r"/send/m\.room\.message", Status(429, body, "application/json"), times=2)
+    proxy.arm("POST", r"/createRoom", Status(429, body, "application/json"), times=1)
+    await onboard(await person("alice"), bot)
+    await bot.at_rest()
+    seen = await look()
+    assert seen.startswith("warn 3 requests were put off since the bot's start")
+    assert "(create 1, message 2): answers come late -> lift the limits of its account" in seen
+    assert "`override_ratelimit`" in seen and seen.endswith("raise `rc_room_creation`")
+    await bot.stop()
+    assert (await look()).startswith("ok known while the bot runs only")
 
 
 @pytest.mark.synapse
