@@ -10,13 +10,13 @@ from collections.abc import Collection, Sequence
 
 from config import Access
 from machines import RoomMachine, UserMachine
-from machines.effects import CreateRoom, Fresh, JoinRoom, LeaveRoom, Text, WriteMirrors
+from machines.effects import CreateRoom, JoinRoom, LeaveRoom, Text, WriteMirrors
 from store.documents import room_key
 from surface import texts
 from surface.case import Case
 from surface.inputs import Invite
 from surface.render import link
-from surface.upgrades import carry_over, owner_of_space
+from surface.upgrades import binding_of, carry_over, owner_of_space
 
 NAME_LIMIT = 100
 """Characters of a person's own name that go into the name of their Space."""
@@ -79,24 +79,12 @@ def found_again(case: Case, room: RoomMachine, *, joined: Collection[str], encry
     owner = r.matrix_user_id
     if owner is None or r.chat_id is None:
         return
-    assert not isinstance(r.platform_chat_id, Fresh)
     was_in = r.space_id
     space_id = None if r.foreign else case.user(owner).record.space_id or was_in
+    others = sorted(set(joined) - {owner})
     room.take("observed_again")
-    room.take(
-        "observed_bound",
-        owner=owner,
-        space_id=space_id,
-        chat_id=r.chat_id,
-        name=r.display_name or r.chat_id,
-        agent_id=r.agent_id,
-        platform_chat_id=r.platform_chat_id,
-        others=sorted(set(joined) - {owner}),
-        inviter=r.inviter,
-        foreign=r.foreign,
-        encrypted=encrypted,
-        agent_valid=case.agent(r.agent_id) is not None,
-    )
+    binding = binding_of(case, room, owner=owner, others=others, encrypted=encrypted)
+    room.take("observed_bound", **{**binding, "space_id": space_id})
     if owner not in joined:
         room.take("observed_archived")
     elif space_id != was_in:

@@ -54,6 +54,27 @@ def owner_of_space(case: Case, room_id: str) -> UserMachine | None:
     return None
 
 
+def binding_of(
+    case: Case, room: RoomMachine, *, owner: str, others: list[str], encrypted: bool
+) -> dict[str, Any]:
+    """What a chat room is, as details of `observed_bound`."""
+    r = room.record
+    assert r.chat_id is not None and not isinstance(r.platform_chat_id, Fresh)
+    return {
+        "owner": owner,
+        "space_id": r.space_id,
+        "chat_id": r.chat_id,
+        "name": r.display_name or r.chat_id,
+        "agent_id": r.agent_id,
+        "platform_chat_id": r.platform_chat_id,
+        "others": others,
+        "inviter": r.inviter,
+        "foreign": r.foreign,
+        "encrypted": encrypted,
+        "agent_valid": case.agent(r.agent_id) is not None,
+    }
+
+
 def take_over(
     room: RoomMachine, binding: Mapping[str, Any], state: str, previous_chat_id: str | None
 ) -> None:
@@ -97,20 +118,7 @@ def _move_chat(
     encrypted: bool,
 ) -> None:
     r, state = was.record, was.state
-    assert r.chat_id is not None and not isinstance(r.platform_chat_id, Fresh)
-    binding = {
-        "owner": owner,
-        "space_id": r.space_id,
-        "chat_id": r.chat_id,
-        "name": r.display_name or r.chat_id,
-        "agent_id": r.agent_id,
-        "platform_chat_id": r.platform_chat_id,
-        "others": others,
-        "inviter": r.inviter,
-        "foreign": r.foreign,
-        "encrypted": encrypted or r.encrypted,
-        "agent_valid": case.agent(r.agent_id) is not None,
-    }
+    binding = binding_of(case, was, owner=owner, others=others, encrypted=encrypted or r.encrypted)
     previous = r.previous_chat_id
     was.take("observed_replaced")
     take_over(room, binding, state, previous)
