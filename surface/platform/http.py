@@ -52,6 +52,7 @@ from .interface import (
 from .lines import Lines
 from .sse import Garbled, read_body, read_events
 from .streams import Streams
+from .timeouts import Timeouts
 from .wire import EVENT_STREAM, LAST_EVENT, VERSION, AgentCard, is_end, length
 
 log = structlog.get_logger()
@@ -74,7 +75,7 @@ _ALL: Final = ""
 _T = TypeVar("_T")
 
 
-class HttpOptions(Protocol):
+class HttpOptions(Timeouts, Protocol):
     """What the registry says of an HTTP agent; see `config.agents.HttpAgent`."""
 
     @property
@@ -83,14 +84,6 @@ class HttpOptions(Protocol):
     def agent(self) -> str | None: ...  # noqa: D102
     @property
     def token(self) -> SecretStr | None: ...  # noqa: D102
-    @property
-    def connect_timeout(self) -> float: ...  # noqa: D102
-    @property
-    def first_timeout(self) -> float: ...  # noqa: D102
-    @property
-    def silence_timeout(self) -> float: ...  # noqa: D102
-    @property
-    def answer_timeout(self) -> float: ...  # noqa: D102
     @property
     def reconnect_timeout(self) -> float: ...  # noqa: D102
 

@@ -17,12 +17,13 @@ from pydantic import SecretStr
 
 from .interface import Done, Health, PlatformError, TextDelta, TurnEvent
 from .memory_documents import Remembered
+from .timeouts import Timeouts
 
 LONGEST: Final = 1_000_000
 """Characters of one answer."""
 
 
-class ModelOptions(Protocol):
+class ModelOptions(Timeouts, Protocol):
     """What the operator decides about a model; see `config.agents.OpenAIAgent`."""
 
     @property
@@ -41,14 +42,6 @@ class ModelOptions(Protocol):
     def history_turns(self) -> int: ...  # noqa: D102
     @property
     def history_characters(self) -> int: ...  # noqa: D102
-    @property
-    def connect_timeout(self) -> float: ...  # noqa: D102
-    @property
-    def first_timeout(self) -> float: ...  # noqa: D102
-    @property
-    def silence_timeout(self) -> float: ...  # noqa: D102
-    @property
-    def answer_timeout(self) -> float: ...  # noqa: D102
 
 
 def trimmed(
