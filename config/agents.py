@@ -15,19 +15,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.errors import (
     ConfigError,
     did_you_mean,
     nearest,
-    problems_of,
     shown_key,
     shown_path,
     shown_value,
 )
 from config.reading import read_mapping
-from config.secrets import secret_problems, with_secrets
+from config.secrets import fitting, misfits
 from config.section import Allowed, Seconds, Section, no_bool
 from config.values import Homeserver, PathSetting, Token
 
@@ -259,7 +258,7 @@ def load_agents(path: Path, environ: Mapping[str, str] = os.environ) -> Registry
     data = read_mapping(path, example=EXAMPLE)
     name = shown_path(path)
     agents: list[Agent] = []
-    problems = _problems(_File, data, name, "key of this file")
+    problems = misfits(_File, data, name, "key of this file")
     entries = data.get("agents")
     if isinstance(entries, list):
         for number, entry in enumerate(entries, start=1):
@@ -294,28 +293,24 @@ def _agent(
         names = ", ".join(ADAPTERS)
         return [f"{place} has adapter {shown_key((adapter,))}; allowed: {names}{guess}"]
     model = ADAPTERS[adapter]
-    if problems := _problems(model, entry, place, f"key of adapter {adapter}"):
-        return problems
-    if problems := secret_problems(model, entry, place):
-        return problems
-    whole, problems = with_secrets(model, entry, place, base, environ)
-    # The secret that was found must fit, too.
-    problems += [] if problems else _problems(model, whole, place, f"key of adapter {adapter}")
+    thing = f"key of adapter {adapter}"
+    whole, problems = fitting(model, entry, place, thing, base, environ)
     return problems or cast("Agent", model.model_validate(whole))
 
 
-def _problems(model: type[Section], data: Any, place: str, thing: str) -> list[str]:
-    # Translated outside of `except`, so that no traceback leads to pydantic's message.
-    try:
-        model.model_validate(data)
-    except ValidationError as caught:
-        error = caught
-    else:
-        return []
-    return problems_of(error, model, lambda _: place, thing=thing)
-
-
 def _id_problems(default: object, ids: Sequence[object]) -> list[str]:
+    problems = used_twice(ids)
+    names = [agent_id for agent_id in ids if isinstance(agent_id, str)]
+    if isinstance(default, str) and names and default not in names:
+        problems.append(
+            f"`default` is {shown_key((default,))}, which is no agent here; "
+            f"{did_you_mean(default, names)}"
+        )
+    return problems
+
+
+def used_twice(ids: Sequence[object]) -> list[str]:
+    """Say which ids more than one entry has."""
     problems: list[str] = []
     names = [agent_id for agent_id in ids if isinstance(agent_id, str)]
     for agent_id in dict.fromkeys(names):
@@ -326,9 +321,4 @@ def _id_problems(default: object, ids: Sequence[object]) -> list[str]:
                 f"more than one agent has the id {shown_key((agent_id,))}: entries {where}; "
                 "give each its own"
             )
-    if isinstance(default, str) and names and default not in names:
-        problems.append(
-            f"`default` is {shown_key((default,))}, which is no agent here; "
-            f"{did_you_mean(default, names)}"
-        )
     return problems

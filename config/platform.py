@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
-from config.agents import AgentEntry, OpenAIAgent, Variable
-from config.errors import ConfigError, nearest, problems_of, shown_path, shown_value
+from config.agents import AgentEntry, OpenAIAgent, Variable, used_twice
+from config.errors import ConfigError, nearest, shown_path, shown_value
 from config.reading import read_mapping
-from config.secrets import secret_problems, with_secrets
+from config.secrets import fitting
 from config.section import Allowed, Seconds, Section, no_bool
 from config.values import PathSetting, Token
 
@@ -116,7 +116,7 @@ def load_platform(path: Path, environ: Mapping[str, str] = os.environ) -> Platfo
         ConfigError: with every problem found.
     """
     data, name, base = read_mapping(path, example=EXAMPLE), shown_path(path), path.absolute().parent
-    whole, problems = _fitting(_File, data, name, "key of this file", base, environ)
+    whole, problems = fitting(_File, data, name, "key of this file", base, environ)
     entries = data.get("agents")
     agents: list[Brain] = []
     for number, entry in enumerate(entries if isinstance(entries, list) else (), start=1):
@@ -125,12 +125,11 @@ def load_platform(path: Path, environ: Mapping[str, str] = os.environ) -> Platfo
             problems += agent
         else:
             agents.append(agent)
-    ids = [agent.id for agent in agents]
-    problems += [
-        f"{name}: more than one agent has the id `{twice}`; give each its own"
-        for twice in dict.fromkeys(ids)
-        if ids.count(twice) > 1
+    ids = [
+        entry.get("id") if isinstance(entry, dict) else None
+        for entry in (entries if isinstance(entries, list) else ())
     ]
+    problems += [f"{name}: {problem}" for problem in used_twice(ids)]
     if problems:
         raise ConfigError(problems)
     settings = PlatformSettings.model_validate({**whole, "agents": tuple(agents)})
@@ -149,39 +148,13 @@ def _agent(place: str, entry: Any, base: Path, environ: Mapping[str, str]) -> Br
         has = f"has brain {shown_value(brain)}" if brain is not None else "has no `brain`"
         return [f"{place} {has}; allowed: {', '.join(BRAINS)}{guess}"]
     model = BRAINS[brain]
-    whole, problems = _fitting(model, entry, place, f"key of brain {brain}", base, environ)
+    whole, problems = fitting(model, entry, place, f"key of brain {brain}", base, environ)
     if problems:
         return problems
     made = cast("Brain", model.model_validate(whole))
     if isinstance(made, ScriptedBrain):
         return made.model_copy(update={"script": _rooted(base, made.script)})
     return made
-
-
-def _fitting(
-    model: type[Section],
-    data: dict[str, Any],
-    place: str,
-    thing: str,
-    base: Path,
-    environ: Mapping[str, str],
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the data with its secrets, and what does not fit the model."""
-    if problems := _problems(model, data, place, thing) or secret_problems(model, data, place):
-        return data, problems
-    whole, problems = with_secrets(model, data, place, base, environ)
-    return whole, problems or _problems(model, whole, place, thing)
-
-
-def _problems(model: type[Section], data: Any, place: str, thing: str) -> list[str]:
-    # Translated outside of `except`, so that no traceback leads to pydantic's message.
-    try:
-        model.model_validate(data)
-    except ValidationError as caught:
-        error = caught
-    else:
-        return []
-    return problems_of(error, model, lambda _: place, thing=thing)
 
 
 def _rooted(base: Path, path: Path) -> Path:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from config.errors import ConfigError, shown_key, shown_path
+from config.errors import ConfigError, problems_of, shown_key, shown_path
 from config.reading import read_text
 from config.section import is_secret
 
@@ -63,6 +63,33 @@ def with_secrets(
         if secret:
             whole[name] = secret
     return whole, problems
+
+
+def fitting(
+    model: type[BaseModel],
+    data: dict[str, Any],
+    place: str,
+    thing: str,
+    base: Path,
+    environ: Mapping[str, str],
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the data with its secrets, and what does not fit the model; args as for `with_secrets`."""
+    if problems := misfits(model, data, place, thing) or secret_problems(model, data, place):
+        return data, problems
+    whole, problems = with_secrets(model, data, place, base, environ)
+    return whole, problems or misfits(model, whole, place, thing)
+
+
+def misfits(model: type[BaseModel], data: Any, place: str, thing: str) -> list[str]:
+    """Say what of the data does not fit the model."""
+    # Translated outside of `except`, so that no traceback leads to pydantic's message.
+    try:
+        model.model_validate(data)
+    except ValidationError as caught:
+        error = caught
+    else:
+        return []
+    return problems_of(error, model, lambda _: place, thing=thing)
 
 
 def _secrets(model: type[BaseModel]) -> Iterator[str]:
