@@ -72,9 +72,11 @@ def _svg_is_fresh(folder: Path, machine: ChartTable) -> bool:
     if svg is None or fingerprint_of(svg) != fingerprint(mermaid.source(machine)):
         return False
     try:
-        return mermaid.words(machine) <= set(texts(svg))
+        shown = set(texts(svg))
     except ParseError:
         return False
+    named = all(f'data-state="{state.id}"' in svg for state in machine.states)
+    return named and mermaid.words(machine) <= shown
 
 
 def _left_over(folder: Path, machines: list[ChartTable]) -> list[str]:

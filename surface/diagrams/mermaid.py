@@ -2,7 +2,7 @@
 
 Made to be read at a glance. One arrow per pair of states carries all its events; what leaves the
 state as it is stands inside the state's box; an event that leads to one place from everywhere is
-one arrow from "any other state". Colours follow from what is stored; `legend` explains them.
+one arrow from "any other living state". Colours follow from what is stored; `legend` explains them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ STYLES = {
 
 MANY = 4
 """From so many states on, an event that leads everywhere to one place is drawn once."""
+
+ANYWHERE = "any_other"
+"""Id of the box from which such an event is drawn."""
 
 LINE = 26
 """Characters that fit beside an arrow: Mermaid breaks longer lines where it likes."""
@@ -44,18 +47,18 @@ def source(table: ChartTable) -> str:
     for state in table.states:
         lines += _box(state.id, state.id, _inside_lines(table, state))
     if anywhere:
-        lines += _box("any_other", "any other state", [])
+        lines += _box(ANYWHERE, "any other living state", [])
     lines += _box("legend", "Legend", legend(table))
     initial = next(state.id for state in table.states if state.initial)
     lines.append(f"{INDENT}[*] --> {initial}")
     for (start, end), labels in edges.items():
         lines.append(f"{INDENT}{start} --> {end} : {'<br/>'.join(labels)}")
     for target, labels in anywhere.items():
-        lines.append(f"{INDENT}any_other --> {target} : {'<br/>'.join(labels)}")
+        lines.append(f"{INDENT}{ANYWHERE} --> {target} : {'<br/>'.join(labels)}")
     lines += [f"{INDENT}{state.id} --> [*]" for state in table.states if state.ends]
     for name in _classes(table, anywhere):
         members = [state.id for state in table.states if kind(state) == name]
-        members += {"anywhere": ["any_other"], "legend": ["legend"]}.get(name, [])
+        members += {"anywhere": [ANYWHERE], "legend": ["legend"]}.get(name, [])
         lines.append(f"{INDENT}class {','.join(members)} {name}")
     return "\n".join(lines) + "\n"
 

@@ -14,11 +14,13 @@ from importlib.metadata import version
 
 from machines.tables import OBSERVED
 from surface.diagrams.labels import move_apart
+from surface.diagrams.parts import name_parts
 
 SVG = "http://www.w3.org/2000/svg"
 XHTML = "http://www.w3.org/1999/xhtml"
 _LABEL = re.compile(r"(?<= : ).+")
 _COLOUR = re.compile(r"(?<![-\w])color: ([^;!]+?) ?(?:!important)?;")
+_TITLE = re.compile(r"^title: (.+)$", re.MULTILINE)
 _HASH = re.compile(r"source sha256:([0-9a-f]{64})")
 
 FONT = 14
@@ -35,19 +37,19 @@ CONFIG = {
 """Options of mermaid.js that make the drawing calm and the same each time."""
 
 CSS = """
-.paper{fill:#ffffff}
-.line{stroke:none}
-.title{font-weight:bold}
-text.observed{fill:#0b57d0 !important}
+#my-svg .paper{fill:#ffffff}
+#my-svg .line{stroke:none}
+#my-svg .title{font-weight:bold}
+#my-svg text.observed{fill:#0b57d0 !important}
 #my-svg .edgeLabel .line{paint-order:stroke;stroke:#ffffff;stroke-width:4px;stroke-linejoin:round}
 #my-svg path.observed{fill:none;stroke:#0b57d0;stroke-dasharray:7 4}
-.durable .divider{stroke:#2e7d32 !important;stroke-width:1px}
-.transient .divider{stroke:#b26a00 !important;stroke-width:1px}
-.legend .divider{stroke:#b0bec5 !important;stroke-width:1px}
+#my-svg .durable .divider{stroke:#2e7d32 !important;stroke-width:1px}
+#my-svg .transient .divider{stroke:#b26a00 !important;stroke-width:1px}
+#my-svg .legend .divider{stroke:#b0bec5 !important;stroke-width:1px}
 @media (prefers-color-scheme: dark){
-.paper{fill:#0d1117}
-.edgeLabel .line{fill:#e6edf3 !important;stroke:#0d1117 !important}
-.edgeLabel .observed{fill:#79b8ff !important}
+#my-svg .paper{fill:#0d1117}
+#my-svg .edgeLabel .line{fill:#e6edf3 !important;stroke:#0d1117 !important}
+#my-svg .edgeLabel text.observed{fill:#79b8ff !important}
 #my-svg .statediagramTitleText{fill:#e6edf3}
 #my-svg path.transition{stroke:#b1bac4}
 #my-svg path.observed{stroke:#79b8ff}
@@ -55,6 +57,7 @@ text.observed{fill:#0b57d0 !important}
 #my-svg .state-start{fill:#b1bac4 !important;stroke:#b1bac4 !important}
 }
 """
+"""Ours, after mermaid.js's own; `my-svg` becomes the drawing's name."""
 
 
 class RendererMissing(Exception):
@@ -110,13 +113,21 @@ def render(source: str) -> str:
         for html in labels:
             heads_a_box = html is labels[0] and len(labels) > 1
             _put_in_place(parent, html, _plain_text(html, bold=heads_a_box))
+    name_parts(root, source)
     _mark_observed(root)
     move_apart(root)
     _lay_on_paper(root)
     metadata = ET.Element(f"{{{SVG}}}metadata")
     metadata.text = f"source sha256:{fingerprint(source)}, mermaidx {version('mermaidx')}"
     root.insert(0, metadata)
-    return ET.tostring(root, encoding="unicode") + "\n"
+    # Several drawings may stand in one page: what is named in one must not be found in another.
+    return ET.tostring(root, encoding="unicode").replace("my-svg", _name(source)) + "\n"
+
+
+def _name(source: str) -> str:
+    """The drawing's name: what the source's title says, as an id."""
+    title = _TITLE.search(source)
+    return re.sub(r"\W+", "-", title[1]) if title else "drawing"
 
 
 def _unbreakable(source: str) -> str:
@@ -160,18 +171,11 @@ def _mark_observed(root: ET.Element) -> None:
     """Give lines of `observed_*` their class, and arrows that carry nothing else."""
     arrows: set[str] = set()
     for label in root.iter(f"{{{SVG}}}g"):
-        observed = False
         lines = label.findall(f"{{{SVG}}}g/{{{SVG}}}text")
-        marked = 0
-        for text in lines:
-            line = text.text or ""
-            # A guard on a line of its own belongs to the event above it.
-            if not line.startswith(("[", "and ")):
-                observed = line.startswith(OBSERVED)
-            if observed:
-                text.set("class", "line observed")
-                marked += 1
-        if lines and marked == len(lines):
+        seen = [t for t in lines if (t.get("data-event") or t.text or "").startswith(OBSERVED)]
+        for text in seen:
+            text.set("class", "line observed")
+        if lines and len(seen) == len(lines):
             arrows.add(label.get("data-id", ""))
     for path in root.iter(f"{{{SVG}}}path"):
         path.attrib.pop("data-points", None)
