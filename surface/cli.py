@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.markup import escape
@@ -22,6 +22,9 @@ from surface.backup.cli import app as keepers
 from surface.ops.cli import app as operators
 from surface.platform.extras import missing_extra
 from surface.terminal import ConfigFile, Failure, complaints, found, out, settings_of
+
+Format: TypeAlias = Literal["svg", "mermaid", "markdown", "html"]
+"""What a diagram may be had as."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -234,9 +237,34 @@ def diagrams(
     directory: Annotated[
         Path, typer.Option("--directory", "-d", help="Where the diagrams are.")
     ] = Path("diagrams"),
+    machine: Annotated[
+        str | None,
+        typer.Argument(metavar="MACHINE", help="Show this one: RoomMachine, or just room."),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="What to show; without MACHINE, markdown and html are one page about all.",
+            show_default="svg",
+        ),
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option("--event", "-e", help="Show the way of this event: from inbox to effects."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="A folder for what is shown.", show_default="stdout"),
+    ] = None,
 ) -> None:
-    """Write the state-machine diagrams, or check that they are fresh."""
+    """Write the state-machine diagrams, or check that they are fresh, or show one.
+
+    Without MACHINE and --format all files are written, which needs the extra `diagrams`.
+    """
     from surface import diagrams as pictures  # noqa: PLC0415
+    from surface.diagrams import command  # noqa: PLC0415
 
     if verify:
         stale = pictures.check(directory)
@@ -245,9 +273,11 @@ def diagrams(
                 f"{directory}: not true to the code: {', '.join(stale)}; run `surface diagrams`"
             )
         out.print(f"{directory}: fresh")
-    else:
-        for file in pictures.write(directory):
+    elif machine is None and form is None and event is None:
+        for file in pictures.write(output or directory):
             out.print(str(file))
+    else:
+        command.show(machine, form, event, Path(output) if output else None)
 
 
 @app.command()

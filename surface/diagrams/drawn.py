@@ -12,8 +12,8 @@ from pathlib import Path
 
 from machines import MACHINES
 
-NAMES = tuple(machine.__name__ for machine in MACHINES)
-"""The machines there are pictures of."""
+NAMES = (*(machine.__name__ for machine in MACHINES), "Overview", "Sequence")
+"""The pictures there are: the machines, all of them at a glance, and the way of an event."""
 
 
 class NotDrawn(LookupError):
@@ -21,7 +21,7 @@ class NotDrawn(LookupError):
 
 
 def drawn(machine_name: str) -> str:
-    """The committed SVG of a machine.
+    """The committed SVG of a machine, or of another picture of `NAMES`.
 
     Args:
         machine_name: name of its class (`RoomMachine`).
@@ -30,7 +30,7 @@ def drawn(machine_name: str) -> str:
         NotDrawn: there is no such machine, or this installation lacks its picture.
     """
     if machine_name not in NAMES:
-        raise NotDrawn(f"there is no machine {machine_name!r}; one of {', '.join(NAMES)}")
+        raise NotDrawn(f"there is no picture {machine_name!r}; one of {', '.join(NAMES)}")
     for place in _places():
         picture = place / f"{machine_name}.svg"
         if picture.is_file():

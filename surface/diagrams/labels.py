@@ -1,6 +1,6 @@
-"""Labels of arrows that lie on a box or on one another move along their arrow until they are free.
+"""Labels that lie on a box, on one another or beside their arrow move along it until they are free.
 
-mermaid.js puts a label in the middle of its arrow, whatever is there; with many arrows something is.
+mermaid.js puts a label near the middle of its arrow, whatever is there; with many arrows something is.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Box:
 
 
 def move_apart(root: ET.Element) -> None:
-    """Move what covers something to a free place on its arrow, if there is one.
+    """Move what covers something, or is not on its arrow, to a free place on it, if there is one.
 
     Better one that no other arrow crosses, better a near one.
     """
@@ -61,8 +61,9 @@ def move_apart(root: ET.Element) -> None:
         if box is None:
             continue
         taken = [*states, *labels.values()]
-        if any(box.covers(other) for other in taken):
-            own = arrows.get(label[0].get("data-id"), [])
+        own = arrows.get(label[0].get("data-id"), [])
+        astray = bool(own) and not any(box.holds(point) for point in own)
+        if astray or any(box.covers(other) for other in taken):
             others = [point for points in arrows.values() if points is not own for point in points]
             boxes = [_Box(*place, box.across, box.down) for place in own]
             free = [b for b in boxes if not any(b.covers(other) for other in taken)]

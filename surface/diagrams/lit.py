@@ -35,14 +35,15 @@ _CSS = """
 #ID .marks text{fill:#ffffff;stroke:none;font-weight:bold;font-size:13px}
 #ID .marks .ring.visited{stroke-width:2px;stroke-dasharray:2 4}
 #ID path.walked{stroke:#7b1fa2;stroke-width:4px;stroke-dasharray:none}
-#ID text.walked{fill:#7b1fa2 !important;font-weight:bold;text-decoration:underline}
+#ID .node text.line.walked,#ID .edgeLabel text.line.walked{fill:#7b1fa2 !important}
+#ID text.walked{font-weight:bold;text-decoration:underline}
 @media (prefers-color-scheme: dark){
 #ID .marks .ring{stroke:#d8a6ff}
 #ID .marks rect.flag{fill:#d8a6ff}
 #ID .marks rect.count{fill:#cfd8dc}
 #ID .marks text{fill:#12071a}
 #ID path.walked{stroke:#d8a6ff}
-#ID .edgeLabel text.walked{fill:#d8a6ff !important}
+#ID .node text.line.walked,#ID .edgeLabel text.line.walked{fill:#d8a6ff !important}
 }
 """
 
@@ -107,16 +108,23 @@ def _of_step(
 ) -> Iterator[ET.Element]:
     """The arrow of a step and the lines of its event; for one that stays, the lines in the box."""
     if source == target and source in boxes:
-        yield from (line for line in boxes[source].iter(_TEXT) if line.get("data-event") == event)
+        yield from _lines(boxes[source], event)
         return
     for start in (source, ANYWHERE):
         ends = {"data-source": start, "data-target": target}
         both = [e for e in root.iter() if all(e.get(name) == value for name, value in ends.items())]
-        lines = [t for e in both for t in e.iter(_TEXT) if t.get("data-event") == event]
+        lines = [line for element in both for line in _lines(element, event)]
         if lines:
             yield from (e for e in both if e.tag == _PATH)
             yield from lines
             return
+
+
+def _lines(element: ET.Element, event: str) -> Iterator[ET.Element]:
+    """The lines that name an event and its guard; those of its effects stay small."""
+    for line in element.iter(_TEXT):
+        if line.get("data-event") == event and "effects" not in (line.get("class") or "").split():
+            yield line
 
 
 def _outline(group: ET.Element) -> tuple[float, float, float, float]:

@@ -1,11 +1,14 @@
 """A machine as Mermaid source: the picture as text, the same bytes for the same chart.
 
 Made to be read at a glance. One arrow per pair of states carries all its events; what leaves the
-state as it is stands inside the state's box; an event that leads to one place from everywhere is
-one arrow from "any other living state". Colours follow from what is stored; `legend` explains them.
+state as it is stands inside the state's box; an event that leads to one place from everywhere is one
+arrow from "any other living state". What an event may have done (its effects) stands below it.
+Colours follow from what is stored; `legend` explains them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from machines.tables import OBSERVED, ChartTable, StateRow, TransitionRow
 
@@ -24,8 +27,14 @@ MANY = 4
 ANYWHERE = "any_other"
 """Id of the box from which such an event is drawn."""
 
+EFFECTS = "/"
+"""How a line of effects begins (as UML has it: `event [guard] / action`)."""
+
 LINE = 26
 """Characters that fit beside an arrow: Mermaid breaks longer lines where it likes."""
+
+EFFECTS_LINE = 33
+"""Effects are drawn smaller: more of them fit."""
 
 INDENT = "    "
 
@@ -36,11 +45,11 @@ def source(table: ChartTable) -> str:
     drawn = [t for t in table.transitions if not _inside(t) and (t.event, t.target) not in gathered]
     edges: dict[tuple[str, str], list[str]] = {}
     for transition in drawn:
-        label = _broken(edge_label(table, transition))
+        label = _label(edge_label(table, transition), transition.effects)
         edges.setdefault((transition.source, transition.target), []).extend(label)
     anywhere: dict[str, list[str]] = {}
-    for event, target in gathered:
-        anywhere.setdefault(target, []).append(event)
+    for (event, target), effects in gathered.items():
+        anywhere.setdefault(target, []).extend(_label(event, effects))
 
     lines = ["---", f"title: {table.name}", "---", "stateDiagram-v2", f"{INDENT}direction TB"]
     lines += [f"{INDENT}classDef {name} {STYLES[name]}" for name in _classes(table, anywhere)]
@@ -79,9 +88,11 @@ def words(table: ChartTable) -> set[str]:
         shown.update(_inside_lines(table, state))
     for transition in table.transitions:
         if not _inside(transition):
-            once = (transition.event, transition.target) in gathered
-            label = transition.event if once else edge_label(table, transition)
-            shown.update(_broken(label))
+            once = (transition.event, transition.target)
+            if once in gathered:
+                shown.update(_label(transition.event, gathered[once]))
+            else:
+                shown.update(_label(edge_label(table, transition), transition.effects))
     return shown
 
 
@@ -95,12 +106,14 @@ def legend(table: ChartTable) -> list[str]:
     kinds = {kind(state) for state in table.states}
     internal = any(_inside(t) for t in table.transitions)
     observed = any(event.startswith(OBSERVED) for event in table.events)
+    effects = any(t.effects for t in table.transitions)
     lines = {
         "solid green – durable, stored under its own name": "durable" in kinds,
         "dashed amber – transient, never stored": "transient" in kinds,
         "dotted grey – the end, its document is deleted": "ending" in kinds,
         "inside a box – the event is taken, the state stays": internal,
         "observed_… – seen in Matrix, asked for by nobody": observed,
+        f"{EFFECTS} Effect – what the event may have done outside": effects,
         "not drawn – refused": True,
     }
     return [line for line, occurs in lines.items() if occurs]
@@ -116,6 +129,24 @@ def _inside_lines(table: ChartTable, state: StateRow) -> list[str]:
         if transition.source == state.id and _inside(transition):
             again = "" if transition.internal else " (entered again)"
             lines.append(edge_label(table, transition) + again)
+            lines += _effect_lines(transition.effects)
+    return lines
+
+
+def _label(label: str, effects: Sequence[str]) -> list[str]:
+    """What stands at an arrow for one event: event and guard, and below them the effects."""
+    return _broken(label) + _effect_lines(effects)
+
+
+def _effect_lines(effects: Sequence[str]) -> list[str]:
+    """Effects in lines that fit, each marked as one: they are drawn smaller than events."""
+    lines: list[str] = []
+    for effect in effects:
+        longer = f"{lines[-1]}, {effect}" if lines else ""
+        if lines and len(longer) <= EFFECTS_LINE:
+            lines[-1] = longer
+        else:
+            lines.append(f"{EFFECTS} {effect}")
     return lines
 
 
@@ -142,10 +173,10 @@ def _classes(table: ChartTable, anywhere: dict[str, list[str]]) -> list[str]:
     return [name for name in STYLES if name in used]
 
 
-def _gathered(table: ChartTable) -> list[tuple[str, str]]:
-    """The (event, target) that every other living state takes, without a guard."""
+def _gathered(table: ChartTable) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The (event, target) that every other living state takes, without a guard; and its effects."""
     alive = {state.id for state in table.states if not state.ends}
-    found: list[tuple[str, str]] = []
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
     for event in table.events:
         ways = [t for t in table.transitions if t.event == event]
         targets = {t.target for t in ways}
@@ -153,5 +184,6 @@ def _gathered(table: ChartTable) -> list[tuple[str, str]]:
             (target,) = targets
             others = alive - {target}
             if len(others) >= MANY and others == {t.source for t in ways}:
-                found.append((event, target))
+                effects = dict.fromkeys(effect for way in ways for effect in way.effects)
+                found[event, target] = tuple(effects)
     return found

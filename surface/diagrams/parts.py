@@ -22,7 +22,7 @@ KINDS = {"durable", "transient", "ending"}
 _RELATION = re.compile(r"^ +(\S+) --> (\S+)", re.MULTILINE)
 _NODE = re.compile(r"-state-(\w+)-\d+$")
 _WORD = re.compile(r"[a-z]\w*")
-GOES_ON = ("[", "and ", "/", "· ")
+GOES_ON = ("[", "and ", "/")
 """How the lines begin that belong to the event above them: its guard, its effects."""
 
 

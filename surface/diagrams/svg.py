@@ -14,17 +14,22 @@ from importlib.metadata import version
 
 from machines.tables import OBSERVED
 from surface.diagrams.labels import move_apart
+from surface.diagrams.mermaid import EFFECTS
 from surface.diagrams.parts import name_parts
 
 SVG = "http://www.w3.org/2000/svg"
 XHTML = "http://www.w3.org/1999/xhtml"
 _LABEL = re.compile(r"(?<= : ).+")
+_STATE = re.compile(r'(?<=state ")[^"]+(?=" as )')
 _COLOUR = re.compile(r"(?<![-\w])color: ([^;!]+?) ?(?:!important)?;")
 _TITLE = re.compile(r"^title: (.+)$", re.MULTILINE)
 _HASH = re.compile(r"source sha256:([0-9a-f]{64})")
 
 FONT = 14
-"""Size of all text, in px of the drawing."""
+"""Size of text, in px of the drawing."""
+
+SMALL = 12
+"""Size of what explains an event, its effects."""
 
 CONFIG = {
     "theme": "neutral",
@@ -41,16 +46,35 @@ CSS = """
 #my-svg .line{stroke:none}
 #my-svg .title{font-weight:bold}
 #my-svg text.observed{fill:#0b57d0 !important}
+#my-svg text.effects,#my-svg .edgeLabel text.effects{fill:#57606a !important}
 #my-svg .edgeLabel .line{paint-order:stroke;stroke:#ffffff;stroke-width:4px;stroke-linejoin:round}
 #my-svg path.observed{fill:none;stroke:#0b57d0;stroke-dasharray:7 4}
+#my-svg :is(.messageText,.loopText,.sectionTitle){paint-order:stroke;stroke:#ffffff;stroke-width:4px}
 #my-svg .durable .divider{stroke:#2e7d32 !important;stroke-width:1px}
 #my-svg .transient .divider{stroke:#b26a00 !important;stroke-width:1px}
 #my-svg .legend .divider{stroke:#b0bec5 !important;stroke-width:1px}
 @media (prefers-color-scheme: dark){
 #my-svg .paper{fill:#0d1117}
-#my-svg .edgeLabel .line{fill:#e6edf3 !important;stroke:#0d1117 !important}
-#my-svg .edgeLabel text.observed{fill:#79b8ff !important}
-#my-svg .statediagramTitleText{fill:#e6edf3}
+#my-svg .edgeLabel .line{stroke:#0d1117 !important}
+#my-svg :is(.node,.edgeLabel) .line{fill:#e6edf3 !important}
+#my-svg :is(.node,.edgeLabel) text.observed{fill:#79b8ff !important}
+#my-svg :is(.node,.edgeLabel) text.effects{fill:#a5adb8 !important}
+#my-svg .durable :is(.outer,.label-container){fill:#10291a !important;stroke:#57ab5a !important}
+#my-svg .transient :is(.outer,.label-container){fill:#2e2410 !important;stroke:#d29922 !important}
+#my-svg .ending :is(.outer,.label-container){fill:#1c2128 !important;stroke:#768390 !important}
+#my-svg .anywhere :is(.outer,.label-container){fill:#0d1117 !important;stroke:#768390 !important}
+#my-svg .legend :is(.outer,.label-container){fill:#0d1117 !important;stroke:#444c56 !important}
+#my-svg :is(.statediagramTitleText,.flowchartTitleText){fill:#e6edf3}
+#my-svg>text{fill:#e6edf3 !important}
+#my-svg :is(.messageText,.loopText,.sectionTitle){stroke:#0d1117}
+#my-svg :is(.messageText,.loopText,.sectionTitle,tspan){fill:#e6edf3 !important}
+#my-svg :is(.messageLine0,.messageLine1,.loopLine){stroke:#b1bac4 !important}
+#my-svg .actor-line{stroke:#444c56 !important}
+#my-svg :is(rect.actor,.labelBox){fill:#1c2128 !important;stroke:#768390 !important}
+#my-svg :is(text.actor,text.actor tspan,.labelText,.labelText tspan){fill:#e6edf3 !important}
+#my-svg .flowchart-link{stroke:#b1bac4 !important}
+#my-svg .sender .label-container{fill:#0c2d4d !important;stroke:#79b8ff !important}
+#my-svg .store .label-container{fill:#2b1238 !important;stroke:#d8a6ff !important}
 #my-svg path.transition{stroke:#b1bac4}
 #my-svg path.observed{stroke:#79b8ff}
 #my-svg marker path{fill:#b1bac4 !important;stroke:#b1bac4 !important}
@@ -113,6 +137,7 @@ def render(source: str) -> str:
         for html in labels:
             heads_a_box = html is labels[0] and len(labels) > 1
             _put_in_place(parent, html, _plain_text(html, bold=heads_a_box))
+    _drop_unused(root)
     name_parts(root, source)
     _mark_observed(root)
     move_apart(root)
@@ -131,7 +156,8 @@ def _name(source: str) -> str:
 
 
 def _unbreakable(source: str) -> str:
-    """The same source, its labels without places where mermaid.js would break a line."""
+    """The same source without places where mermaid.js would break a line; wide enough for bold names."""
+    source = _STATE.sub(lambda name: f"\u00a0{name[0]}\u00a0", source)
     return _LABEL.sub(lambda label: label[0].replace(" ", "\u00a0"), source)
 
 
@@ -163,7 +189,12 @@ def _plain_text(html: ET.Element, *, bold: bool) -> ET.Element:
         text.set("y", f"{middle + 0.35 * FONT:g}")
         text.set("text-anchor", "middle" if centred else "start")
         text.set("fill", colour[1] if colour else "#24292f")
-        text.text = line.replace("\u00a0", " ")
+        text.text = line.replace("\u00a0", " ").strip()
+        if text.text.startswith(EFFECTS):
+            text.set("class", "line effects")
+            text.set("font-size", f"{SMALL}px")
+            # Nearer to its event than to what comes after it.
+            text.set("y", f"{middle + 0.35 * SMALL - 3:g}")
     return group
 
 
@@ -174,13 +205,23 @@ def _mark_observed(root: ET.Element) -> None:
         lines = label.findall(f"{{{SVG}}}g/{{{SVG}}}text")
         seen = [t for t in lines if (t.get("data-event") or t.text or "").startswith(OBSERVED)]
         for text in seen:
-            text.set("class", "line observed")
+            if "effects" not in text.get("class", ""):
+                text.set("class", "line observed")
         if lines and len(seen) == len(lines):
             arrows.add(label.get("data-id", ""))
     for path in root.iter(f"{{{SVG}}}path"):
         path.attrib.pop("data-points", None)
         if path.get("data-id") in arrows:
             path.set("class", f"{path.get('class', '')} observed")
+
+
+def _drop_unused(root: ET.Element) -> None:
+    """Take out symbols that mermaid.js brings along for other drawings than this one."""
+    for defs in [d for d in root if d.tag == f"{{{SVG}}}defs"]:
+        for symbol in defs.findall(f"{{{SVG}}}symbol"):
+            defs.remove(symbol)
+        if not len(defs):
+            root.remove(defs)
 
 
 def _lay_on_paper(root: ET.Element) -> None:

@@ -1,4 +1,4 @@
-"""A machine as Markdown tables: states, states × events, and every transition with its effects.
+"""A machine as Markdown tables: states, states × events, each event's way, and every transition.
 
 The matrix also shows what is *not* possible, the part a picture cannot show: `—` is a refusal.
 """
@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from machines.tables import OBSERVED, ChartTable, TransitionRow
+from surface.diagrams import sequence
 from surface.diagrams.mermaid import edge_label
 
 REFUSED = "—"
+
+WAY = """\
+Where each event comes from, what it may have done (each in its lane, one after the other; `decision`:
+followed at once, in the same transaction), and what the outcome may come back as."""
 
 
 def page(table: ChartTable) -> str:
@@ -28,6 +33,9 @@ def body(table: ChartTable, level: int) -> str:
         f"{mark} State × event",
         "`stays` leaves the state as it is, `—` is refused (`Refused`: nothing changes).",
         matrix(table),
+        f"{mark} From input to effect",
+        WAY,
+        ways(table),
         f"{mark} Transitions",
         "Of several for one state and event, the first whose guard holds is taken.",
         transitions(table),
@@ -76,6 +84,12 @@ def transitions(table: ChartTable) -> str:
         shown = f"`{guard}`" if t.guard else guard
         rows.append((t.source, f"`{t.event}`", shown, to, does, ", ".join(t.effects)))
     return _markdown(("from", "event", "guard", "to", "what happens", "effects it may want"), rows)
+
+
+def ways(table: ChartTable) -> str:
+    """Per event: inbox, or whoever else sends it; effects; and what comes back."""
+    head = ("event", "comes from", "effects it may want (lane)", "comes back as")
+    return _markdown(head, sequence.rows(table))
 
 
 def guards(table: ChartTable) -> str:
