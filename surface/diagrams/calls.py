@@ -49,6 +49,17 @@ class Code:
                     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                         self.functions[module, f"{top.name}.{node.name}"] = node
 
+    def named(self, name: str) -> Function:
+        """The one function of this name, wherever it stands.
+
+        Raises:
+            LookupError: there is none, or several.
+        """
+        found = [function for function in self.functions if function[1] == name]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} functions are called {name}")
+        return found[0]
+
     def cases(self, function: Function) -> list[tuple[list[str], list[ast.stmt]]]:
         """The classes named by each `case` of a function, and what is done there."""
         matches = [n for n in ast.walk(self.functions[function]) if isinstance(n, ast.Match)]

@@ -144,7 +144,7 @@ def lanes() -> Mapping[str, str]:
     """By effect: the lane it goes in (`talk`, `files` …), or `decision` if it never leaves that."""
     inside = code().cases(("surface.case", "Case.outcome"))
     found: dict[str, str] = {}
-    for names, body in code().cases(("surface.outbox", "lane_of")):
+    for names, body in code().cases(code().named("lane_of")):
         for node in body:
             for text in ast.walk(node):
                 if isinstance(text, ast.JoinedStr) and isinstance(text.values[0], ast.Constant):

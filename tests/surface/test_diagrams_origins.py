@@ -16,6 +16,7 @@ from store.documents import SHAPES
 from surface.aftermath import Result
 from surface.commands.registry import COMMANDS
 from surface.diagrams import overview, sequence, svg
+from surface.diagrams.calls import code
 from surface.diagrams.drawn import drawn
 from surface.diagrams.origins import KINDS, Origin, answers, begun, comes_back, lanes, origins
 from surface.inputs import (
@@ -241,3 +242,11 @@ async def test_what_the_diagrams_do_not_say_would_be_told() -> None:
     (decided,) = decisions
     assert told(decided, Origin("command", "!clear")) == []
     assert told(decided, Origin("command", "!undo")) == ["('RoomMachine', 'clear'): from `!undo`"]
+
+
+def test_a_function_is_found_by_its_name_wherever_it_stands() -> None:
+    module, name = code().named("lane_of")
+    assert name == "lane_of"
+    assert module.startswith("surface.")
+    with pytest.raises(LookupError, match="0 functions are called lane_off"):
+        code().named("lane_off")
