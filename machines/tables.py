@@ -260,18 +260,27 @@ def _effects_of(chart: type[Chart[Any]]) -> dict[str, tuple[str, ...]]:
     }
 
     def wanted(method: str, above: frozenset[str]) -> dict[str, None]:
-        calls = [node for node in ast.walk(methods[method]) if isinstance(node, ast.Call)]
+        nodes = [n for n in ast.walk(methods[method]) if isinstance(n, ast.Call | ast.Starred)]
+        given = {a.arg: a.annotation for a in _arguments(methods[method]) if a.annotation}
         found: dict[str, None] = {}
-        for call in sorted(calls, key=lambda c: (c.lineno, c.col_offset)):
-            match call.func:
-                case ast.Name(id=name) if name in names:
+        for node in sorted(nodes, key=lambda n: (n.lineno, n.col_offset)):
+            match node:
+                case ast.Call(func=ast.Name(id=name)) if name in names:
                     found.setdefault(name)
-                case ast.Attribute(value=ast.Name(id="self"), attr=name) if (
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name)) if (
                     name in methods and name not in above
                 ):
                     found.update(wanted(name, above | {name}))
+                case ast.Starred(value=ast.Name(id=argument)) if argument in given:
+                    # Effects that the event brings along: their kind is the argument's.
+                    kinds = [n.id for n in ast.walk(given[argument]) if isinstance(n, ast.Name)]
+                    found.update(dict.fromkeys(kind for kind in kinds if kind in names))
                 case _:
                     pass
         return found
 
     return {method: tuple(wanted(method, frozenset({method}))) for method in methods}
+
+
+def _arguments(method: ast.FunctionDef) -> list[ast.arg]:
+    return [*method.args.args, *method.args.kwonlyargs]

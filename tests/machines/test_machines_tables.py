@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from copy import deepcopy
+
 import pytest
 
 from machines import MACHINES, DialogMachine, RoomMachine, TurnMachine, UserMachine
+from machines.chart import Refused
 from machines.tables import describe
-from tests.machines.kit import STATES, AnyChart, named
+from tests.machines.kit import DETAILS, STATES, AnyChart, living, named
 
 
 @pytest.mark.parametrize(("chart", "state"), STATES, ids=named)
@@ -80,3 +84,21 @@ def test_a_state_that_is_not_there_is_a_key_error() -> None:
     with pytest.raises(KeyError, match="limbo"):
         describe(RoomMachine).state("limbo")
     assert describe(RoomMachine).state("bound").durable
+
+
+@pytest.mark.parametrize(("chart", "state"), STATES, ids=named)
+def test_what_a_machine_wants_is_what_the_table_says_it_may(chart: AnyChart, state: str) -> None:
+    """Also effects that an event brings along, and that no method makes."""
+    table = describe(chart)
+    for event in chart.events_from(state):
+        may = {effect for way in table.ways(state, event) for effect in way.effects}
+        for details in DETAILS[chart][event]:
+            for machine in living(chart, state):
+                with suppress(Refused):
+                    machine.take(event, **deepcopy(dict(details)))
+                assert {type(effect).__name__ for effect in machine.effects} <= may, event
+
+
+def test_effects_that_an_event_brings_along_are_in_the_table() -> None:
+    (way, *_) = describe(TurnMachine).ways("thinking", "send_files")
+    assert way.effects == ("SendFile",)
