@@ -15,7 +15,7 @@ events, changes the record, and collects effects. It does no I/O and keeps no cl
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from statemachine import State, StateChart
 from statemachine.exceptions import TransitionNotAllowed
@@ -68,6 +68,15 @@ class NotPersisted(ValueError):
     """A state was to be stored that must never be stored."""
 
 
+class Taken(NamedTuple):
+    """One event that a machine took: where from, where to, and what was wanted by it."""
+
+    source: str
+    event: str
+    target: str
+    effects: tuple[Effect, ...]
+
+
 class _Memory:
     """Where statemachine keeps the current state while a decision lasts."""
 
@@ -114,7 +123,7 @@ class Chart(StateChart[_Memory], Generic[R], metaclass=_Documented):
     def __init__(self, record: R, state: str | None = None, *, live: bool = False) -> None:
         self.record = record
         self.effects: list[Effect] = []
-        self.path: list[tuple[str, str, str]] = []
+        self.path: list[Taken] = []
         memory = _Memory()
         if state is not None:
             self._require_known(state, live=live)
@@ -196,12 +205,12 @@ class Chart(StateChart[_Memory], Generic[R], metaclass=_Documented):
         Raises:
             Refused: the state does not know the event, or every guard said no.
         """
-        before = self.state
+        before, wanted = self.state, len(self.effects)
         try:
             self.send(event, **details)
         except TransitionNotAllowed:
             raise Refused(type(self).__name__, before, event) from None
-        self.path.append((before, event, self.state))
+        self.path.append(Taken(before, event, self.state, tuple(self.effects[wanted:])))
         return self.state
 
     def knows(self, event: str) -> bool:

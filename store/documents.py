@@ -24,11 +24,12 @@ from machines.effects import Fresh
 from machines.room import Room
 from machines.turn import Turn
 from machines.user import User
+from store.history import with_tagged_cause
 from store.store import Delete, DocumentError, Put, Stored, Table, Write
 
 VERSIONS: Mapping[Table, int] = {
-    "users": 1,
-    "rooms": 2,
+    "users": 2,
+    "rooms": 3,
     "chats": 1,
     "meta": 2,
     "inbox": 2,
@@ -52,6 +53,13 @@ MIGRATIONS: Mapping[tuple[Table, int], Migration] = {
     # Effects may be about files; those of before are not.
     ("outbox", 2): lambda body: {**body, "v": 3},
     ("rooms", 1): lambda body: {**body, "v": 2, "failed_files": []},
+    ("rooms", 2): lambda body: {
+        **body,
+        "v": 3,
+        "history": [with_tagged_cause(step) for step in body["history"]],
+    },
+    # Of what a person did before, nothing is known.
+    ("users", 1): lambda body: {**body, "v": 2, "history": []},
     ("turns", 1): lambda body: {**body, "v": 2, "files": [], "files_sent": 0},
     ("inbox", 1): lambda body: {**body, "v": 2, "late": False, "sent": None},
     ("dirty", 1): lambda body: {**body, "v": 2, "late": False, "after": None},
@@ -59,9 +67,6 @@ MIGRATIONS: Mapping[tuple[Table, int], Migration] = {
     ("meta", 1): lambda body: {**body, "v": 2},
 }
 """From (table, old version) to a function that makes a document one version newer."""
-
-HISTORY = 20
-"""How many of its last transitions a room remembers."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def _shape(record: type, machine: type[Chart[Any]], *more: str) -> Shape:
 
 
 SHAPES: Mapping[Table, Shape] = {
-    "users": _shape(User, UserMachine),
+    "users": _shape(User, UserMachine, "history"),
     "rooms": _shape(Room, RoomMachine, "history"),
     "turns": _shape(Turn, TurnMachine),
 }
@@ -113,6 +118,7 @@ class Document(Generic[R]):
     """None: there is no document yet."""
     rev: int
     history: list[dict[str, Any]]
+    """Of rooms and persons; see `store.history`."""
 
 
 def check(table: Table, key: str, body: dict[str, Any]) -> None:

@@ -217,6 +217,7 @@ class Actors:
                 lambda case: receive(case, event, self._house, facts),
                 settle=settle,
                 preload=preload,
+                by=row.cause,
                 point="input",
                 order=row.order,
                 body=body,

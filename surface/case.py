@@ -45,7 +45,6 @@ from machines.tray import Tray
 from machines.turn import Turn
 from machines.user import User
 from store.documents import (
-    HISTORY,
     VERSIONS,
     Document,
     migrated,
@@ -54,6 +53,7 @@ from store.documents import (
     user_key,
     written,
 )
+from store.history import Cause, Machine, Step, extended, steps
 from store.store import Delete, Put, Stored, Table, Write
 from surface import keys
 from surface.effects_codec import decode, encode, resolve
@@ -148,11 +148,13 @@ class Case:
 
     Args:
         cause: what is being decided (an event id, an outbox key, a finding); prefix of effect keys.
-        at: the time of the decision, ISO 8601, for the history of transitions only.
+        by: the same, as it is recorded with each transition.
+        at: the time of the decision, ISO 8601, for the record of transitions only.
         order: the position of the input in its room, taken over by a turn it becomes.
     """
 
     cause: str
+    by: Cause
     at: str
     world: World
     memory: Memory
@@ -409,22 +411,12 @@ class Case:
     def moves(self) -> list[Move]:
         """The events that machines have taken, machine by machine."""
         found: list[Move] = []
-        for (_, key), opened in self._open.items():
-            match opened.machine.record:
-                case User() as user:
-                    found += [
-                        Move("user", *step, user.user_id, None) for step in opened.machine.path
-                    ]
-                case Room() as room:
-                    its = room.room_id
-                    found += [Move("room", *step, its, its) for step in opened.machine.path]
-                case Turn() as turn:
-                    its = turn.room_id
-                    found += [
-                        Move("turn", *step, key, its, turn.agent_id) for step in opened.machine.path
-                    ]
+        for opened in self._open.values():
+            found += _moves(opened.machine)
         for room_id, dialog in self._dialogs.items():
-            found += [Move("dialog", *step, room_id, room_id) for step in dialog.path]
+            found += _moved("dialog", dialog, room_id, room_id)
+        for (room_id, user_id), tray in self._trays.items():
+            found += _moved("tray", tray, user_id, room_id)
         return found
 
     def release(self) -> None:
@@ -516,10 +508,15 @@ class Case:
         progress = self.memory.running.get(turn.record.event_id)
         return progress.files[turn.record.files_sent :] if progress else []
 
-    def history(self, room_id: str) -> list[dict[str, str]]:
+    def history(self, room_id: str) -> tuple[Step, ...]:
         """The last transitions of a room, oldest first."""
         self.room(room_id)
-        return list(self._open[("rooms", room_key(room_id))].document.history)
+        return steps("room", self._open[("rooms", room_key(room_id))].document.history)
+
+    def history_of(self, user_id: str) -> tuple[Step, ...]:
+        """The last transitions of a person, oldest first."""
+        self.user(user_id)
+        return steps("user", self._open[("users", user_key(user_id))].document.history)
 
     def _end_turns(self, room_id: str, *, running_only: bool) -> None:
         for turn in self.turns_of(room_id):
@@ -596,22 +593,17 @@ class Case:
             self._mirror(table, key, old, None, out)
             return
         body = written(table, machine.record, machine.stored_state)
-        steps = []
-        if table == "rooms":
-            steps = [
-                {"from": old, "event": event, "to": new, "at": self.at, "cause": self.cause}
-                for old, event, new in machine.path
-                if event != "talk" or old != new
-            ]
+        moves = [move for move in _moves(machine) if move.event != "talk" or move.moved]
         least = self._least.get((table, key), 0)
         if (
             least <= document.rev
             and body == opened.before
-            and all(step["from"] == step["to"] for step in steps)
+            and not any(move.moved for move in moves)
         ):
             return
-        if table == "rooms":
-            body["history"] = [*document.history, *steps][-HISTORY:]
+        if table in ("rooms", "users"):
+            more = [move.step(self.at, self.by) for move in moves]
+            body["history"] = extended(document.history, more)
         out.changes.append(Put(table, key, body, document.rev, least))
         out.states.append(Change(table, was, body["state"]))
         self._mirror(table, key, old, body, out)
@@ -627,6 +619,27 @@ class Case:
         for due in made_stale(table, key, old, new):
             out.changes.append(encode_due(due))
             out.mirrors.append(due.key)
+
+
+def _moves(machine: Chart[Any]) -> list[Move]:
+    """What a machine with a document did."""
+    match machine.record:
+        case User() as user:
+            return _moved("user", machine, user.user_id, None)
+        case Room() as room:
+            return _moved("room", machine, room.room_id, room.room_id)
+        case Turn() as turn:
+            return _moved("turn", machine, turn.event_id, turn.room_id, turn.agent_id)
+    return []
+
+
+def _moved(
+    kind: Machine, machine: Chart[Any], key: str, room_id: str | None, agent_id: str | None = None
+) -> list[Move]:
+    return [
+        Move(kind, way.source, way.event, way.target, key, room_id, agent_id, way.effects)
+        for way in machine.path
+    ]
 
 
 def _dies_with_us(effect: Effect) -> bool:

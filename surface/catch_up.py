@@ -110,6 +110,7 @@ class CatchUp:
             f"missed/{rows[-1].key}",
             lambda case: _tell(case, room_id, [event for _, event in over]),
             settle=[Delete("inbox", row.key) for row in rows],
+            by=rows[-1].cause,
             point="catch_up",
             sender=last.inviter if isinstance(last, Invite) else last.sender,
         )

@@ -15,6 +15,7 @@ from machines.effects import ForgetUser, LeaveRoom
 from store import Store, StoreError, TinyStore
 from store.documents import user_key
 from store.examine import is_there
+from store.history import Cause
 from surface import failpoints, onboarding
 from surface.case import Case, World
 from surface.clock import SystemClock
@@ -54,7 +55,9 @@ async def _forget(store: Store, settings: Settings, agents: Registry, user_id: s
     def decision(case: Case) -> None:
         onboarding.forget(case, case.user(user_id), None)
 
-    decided = await ledger.decide(f"operator/{boot}", decision, point="input")
+    decided = await ledger.decide(
+        f"operator/{boot}", decision, by=Cause("operator", "forget"), point="input"
+    )
     effects = [row.effect for row in decided.rows]
     assert any(isinstance(effect, ForgetUser) for effect in effects)
     return sum(isinstance(effect, LeaveRoom) for effect in effects)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from store.documents import VERSIONS, migrated
+from store.history import Cause
 from store.store import Put
 
 MIDDLE = 500_000
@@ -32,6 +33,11 @@ class InboxRow:
     """It came while nobody listened: a process found it when it started."""
     sent: int | None = None
     """When it was sent, in milliseconds by the homeserver's clock; None if that is not known."""
+
+    @property
+    def cause(self) -> Cause:
+        """What is recorded with the transitions that come of it."""
+        return Cause("event", self.key if self.kind == "event" else self.kind)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import structlog
 
 from machines.effects import PLATFORM_CHAT_SEQ
 from store.documents import VERSIONS
+from store.history import Cause
 from store.store import (
     Conflict,
     Delete,
@@ -63,6 +64,9 @@ class Decided(Generic[T]):
     rows: list[Row]
     accepted: list[Accepted]
     ended: list[str]
+    by: Cause
+    at: str
+    """When it was decided, ISO 8601."""
     issued: Collection[str] = ()
     """Fresh ids that were given out with it."""
     mirrors: Collection[str] = ()
@@ -121,6 +125,7 @@ class Ledger:
         cause: str,
         decision: Callable[[Case], T],
         *,
+        by: Cause,
         point: str,
         settle: Sequence[Delete] = (),
         preload: Sequence[tuple[Table, str]] = (),
@@ -134,6 +139,7 @@ class Ledger:
         Args:
             cause: what is decided: event id, outbox key, finding. Effects are keyed by it.
             decision: pure; may be run several times.
+            by: what it came from, for the record of transitions.
             point: name of the commit's failpoints.
             settle: what is done by this (the inbox or outbox row it came from).
             preload: documents it will surely need.
@@ -151,6 +157,7 @@ class Ledger:
             while True:
                 case = Case(
                     cause,
+                    by,
                     self._clock.now().isoformat(timespec="seconds"),
                     self.world,
                     self.memory,
@@ -210,6 +217,8 @@ class Ledger:
                 rows,
                 outcome.accepted,
                 outcome.ended,
+                by,
+                case.at,
                 list(saved.ids.values()),
                 outcome.mirrors,
                 cause,

@@ -21,44 +21,21 @@ from typing import Literal
 import structlog
 
 from machines.effects import (
-    AcceptTurn,
-    Amend,
-    Answer,
-    AnswerQuestion,
-    CreateRoom,
-    DisconnectChat,
     Effect,
-    EndTurns,
     FetchFile,
     FileIn,
-    FollowUpgrade,
-    ForgetUser,
-    InviteUser,
     JoinRoom,
-    LeaveRoom,
-    LinkChild,
     LoadContext,
     Notice,
-    OfferAgents,
-    Placeholder,
     PostFile,
-    RefuseFile,
-    RenameRoom,
-    SaveContext,
     SendFile,
-    SetParent,
-    SettleQuestion,
-    SetTopic,
-    SignStaged,
-    StopTurn,
-    UnlinkChild,
-    UnsignStaged,
-    WriteMirrors,
 )
+from store.history import Cause
 from store.store import Delete
 from surface import keys
 from surface.aftermath import Result, aftermath
 from surface.case import Row, decode_row
+from surface.lanes import lane_of
 from surface.ledger import Decided, Ledger
 from surface.matrix.api import Lost, MatrixError
 from surface.matrix.sync import backoff
@@ -83,50 +60,6 @@ class Trouble:
     dropped: bool = False
     again: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to try at once."""
-
-
-def lane_of(row: Row) -> str:
-    """What must keep its order together."""
-    match row.effect:
-        case CreateRoom(owner=owner):
-            return f"create:{owner}"
-        case DisconnectChat(platform_chat_id=chat) | LoadContext(platform_chat_id=chat):
-            return f"chat:{chat}"
-        case SaveContext(room_id=room) | AnswerQuestion(room_id=room):
-            return f"platform:{room}"
-        case FetchFile(user_id=user) | ForgetUser(user_id=user):
-            # One after the other: together they have to stay within a quota, and then be forgotten.
-            return f"files:{user}"
-        case SendFile(room_id=room):
-            return f"upload:{room}"
-        case RefuseFile(turn_id=turn):
-            return f"refused:{turn}"
-        case JoinRoom(room_id=room) | InviteUser(room_id=room) | FollowUpgrade(successor=room):
-            return f"room:{room}"
-        case (
-            Notice(room_id=room)
-            | Placeholder(room_id=room)
-            | Amend(room_id=room)
-            | SignStaged(fetched=FetchFile(room_id=room))
-            | UnsignStaged(room_id=room)
-            | PostFile(file=SendFile(room_id=room))
-            # After everything that is still to be said, or linked, there.
-            | LeaveRoom(room_id=room)
-            | LinkChild(space_id=room)
-            | UnlinkChild(space_id=room)
-            | StopTurn(room_id=room)
-            | Answer(room_id=room)
-            | OfferAgents(room_id=room)
-            | AcceptTurn(room_id=room)
-            | EndTurns(room_id=room)
-            | SettleQuestion(room_id=room)
-            # State sent beside a message forks the room, and clients then show what was before.
-            | RenameRoom(room_id=room)
-            | SetTopic(room_id=room)
-            | SetParent(room_id=room)
-            | WriteMirrors(room_id=room)
-        ):
-            return f"talk:{room}"
 
 
 def _file_of(effect: Effect) -> str | None:
@@ -292,7 +225,7 @@ class Outbox:
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
 
     def _add(self, row: Row) -> None:
-        lane = lane_of(row)
+        lane = lane_of(row.effect)
         self._rows[row.key] = self._by_transaction[row.transaction] = row
         self._taken[row.key] = time.monotonic()
         self._lanes[lane].append(row)
@@ -376,6 +309,7 @@ class Outbox:
         await self._ledger.decide(
             keys.settling(row.key),
             lambda case: aftermath(case, row.effect, result),
+            by=_cause(row, result),
             settle=[Delete("outbox", row.key)],
             point="settle",
         )
@@ -392,6 +326,12 @@ class Outbox:
 
     def _count(self, row: Row, outcome: Outcome) -> None:
         self.tally[type(row.effect).__name__, outcome] += 1
+
+
+def _cause(row: Row, result: Result) -> Cause:
+    if result.refused == DROPPED:
+        return Cause("operator", "outbox drop")
+    return Cause("bot", type(row.effect).__name__)
 
 
 def _outcome(result: Result) -> Outcome:

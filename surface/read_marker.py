@@ -22,10 +22,11 @@ from store.store import StoreError
 from surface.actor import Actors
 from surface.case import Row
 from surface.inbox import InboxRow
+from surface.lanes import lane_of
 from surface.ledger import Decided, Ledger
 from surface.matrix.api import TokenDead
 from surface.matrix.rooms import Rooms
-from surface.outbox import Outbox, lane_of
+from surface.outbox import Outbox
 
 log = structlog.get_logger()
 
@@ -145,4 +146,4 @@ class ReadMarkers:
 def _speaks_in(row: Row, room_id: str, decided: Sequence[tuple[str, str]]) -> bool:
     """Whether something is still to be said in a room that came of none of these inputs: of one before."""
     ours = any(row.key.startswith(event_id) for _, event_id in decided)
-    return lane_of(row) == f"talk:{room_id}" and not ours
+    return lane_of(row.effect) == f"talk:{room_id}" and not ours

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from machines.dialog import Dialog
 from machines.tray import Tray
+from store.history import Cause
 from surface.case import Case
 from surface.commands.answers import withdraw
 from surface.ledger import Decided, Ledger
@@ -59,7 +60,12 @@ class Timers(Generic[K]):
         kind = self._close.__name__.strip("_")
         cause = f"{kind}/{self._ledger.world.boot}/{next(self._count)}"
         task: asyncio.Task[object] = asyncio.create_task(
-            self._ledger.decide(cause, lambda case: self._close(case, place), point="input")
+            self._ledger.decide(
+                cause,
+                lambda case: self._close(case, place),
+                by=Cause("bot", "timer"),
+                point="input",
+            )
         )
         self._expiring.add(task)
         task.add_done_callback(self._expiring.discard)

@@ -21,6 +21,7 @@ from config import Answers
 from machines.effects import SendFile, Text
 from machines.turn import Turn
 from store.documents import read, room_key, user_key
+from store.history import Cause
 from surface import keys, render
 from surface.case import Case
 from surface.failpoints import Failpoints
@@ -194,6 +195,7 @@ class Runner:
                         await self._ledger.decide(
                             f"{turn.event_id}/question/{question}",
                             lambda case, q=question, p=prompt: _ask_person(case, turn, q, p),  # type: ignore[misc]
+                            by=Cause("bot", "question"),
                             point="input",
                         )
                     case PlatformError() as error:
@@ -211,6 +213,7 @@ class Runner:
             await self._ledger.decide(
                 f"{turn.event_id}/files/{count}",
                 lambda case: _send_left(case, turn.event_id, count),
+                by=Cause("bot", "files"),
                 point="turn.files",
                 preload=[("turns", turn.event_id)],
             )
@@ -290,6 +293,7 @@ class Runner:
             lambda case: _take(
                 case, turn.event_id, "place", body=shown or THINKING, reply_to=reply_to
             ),
+            by=Cause("bot", "place"),
             point="turn.placeholder",
         )
         await self._outbox.settled(keys.effect_key(keys.placing(turn.event_id)))
@@ -321,6 +325,7 @@ class Runner:
         await self._ledger.decide(
             f"{turn_id}/{event}",
             lambda case: _take(case, turn_id, event, **details),
+            by=Cause("bot", event),
             point="input",
             preload=[("turns", turn_id)],
         )
@@ -331,6 +336,7 @@ class Runner:
         await self._ledger.decide(
             keys.ending(turn.event_id),
             lambda case: _last(case, turn, event, body, ending, reply_to),
+            by=Cause("bot", event),
             point="turn.final",
             preload=[
                 ("turns", turn.event_id),

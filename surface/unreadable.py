@@ -105,6 +105,7 @@ class Unreadable:
             f"unreadable/{rows[-1].key}",
             lambda case: _tell(case, tell),
             settle=[Delete("inbox", row.key) for row in rows],
+            by=rows[-1].cause,
             point="input",
             sender=_sender(rows[-1]),
         )

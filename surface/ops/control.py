@@ -18,9 +18,9 @@ from aiohttp import web
 
 from store.store import Table
 from surface.health import Health
+from surface.lanes import lane_of
 from surface.ops.metrics import Watch
 from surface.ops.reading import MACHINES, read
-from surface.outbox import lane_of
 
 if TYPE_CHECKING:
     from surface.app import App
@@ -84,7 +84,7 @@ class Control:
                     "seq": row.seq,
                     "key": row.key,
                     "effect": type(row.effect).__name__,
-                    "lane": lane_of(row),
+                    "lane": lane_of(row.effect),
                     "seconds": round(outbox.age(row.key), 1),
                     "attempts": trouble.attempts if trouble else 0,
                     "why": trouble.why if trouble else "",

@@ -32,6 +32,7 @@ from surface.ops.control import Control
 from surface.ops.metrics import Watch
 from surface.ops.notify import Notifier
 from surface.ops.reading import scraped
+from surface.ops.recent import Recent
 
 if TYPE_CHECKING:
     from surface.app import App
@@ -50,6 +51,7 @@ class Ops:
         self.watch = Watch(self.registry)
         self.notifier = Notifier()
         self.app: App | None = None
+        self.recent = Recent()
         self.control = Control(self.health, self.watch)
         self.health.register("started", _starting)
 
@@ -59,6 +61,7 @@ class Ops:
         self.watch.machines.update(counted)
         self.watch.progress = app.ledger.memory.running
         app.ledger.listen(self.watch.on_decided)
+        app.ledger.listen(self.recent.on_decided)
         self.app = self.control.app = app
         checks.register(self.health, app)
 

@@ -14,6 +14,7 @@ import structlog
 
 from machines.effects import InviteUser
 from store.documents import VERSIONS, room_key, user_key
+from store.history import Cause
 from store.store import Put
 from surface import onboarding
 from surface.case import Case
@@ -72,12 +73,13 @@ async def apply(
                 what, where, why = described(step)
                 log.warning("reconcile.told", what=what, where=where, why=why)
             case _:
+                what, where, how = described(step)
                 await ledger.decide(
                     f"reconcile/{run}/{number}",
                     lambda case, step=step: _decide(case, step),  # type: ignore[misc]
+                    by=Cause("reconciler", what),
                     point="reconcile",
                 )
-                what, where, how = described(step)
                 log.info("reconcile.step", what=what, where=where, how=how)
         done(step)
     if told := [step.key for step in steps if isinstance(step, Tell)]:

@@ -316,7 +316,13 @@ why =
     { $steps }
 
     Possible now: { $possible }
-why-step = - { $at } UTC: { $event } ({ $was } → { $now })
+why-step = - { $at } UTC: { $event } ({ $was } → { $now }), { $by }
+why-step-you = - { $at } UTC, you: { $event } ({ $was } → { $now }), { $by }
+why-so = { $by }; so: { $effects }
+why-by-event = after something in Matrix
+why-by-reconciler = found when I compared with Matrix
+why-by-operator = by my operator
+why-by-bot = after something I did
 why-no-steps = - nothing has happened to it yet
 state-unprovisioned = it means nothing to me.
 state-home = here I take commands; nobody answers.

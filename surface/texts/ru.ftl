@@ -329,7 +329,13 @@ why =
     { $steps }
 
     Сейчас можно: { $possible }
-why-step = - { $at } UTC: { $event } ({ $was } → { $now })
+why-step = - { $at } UTC: { $event } ({ $was } → { $now }), { $by }
+why-step-you = - { $at } UTC, вы: { $event } ({ $was } → { $now }), { $by }
+why-so = { $by }; затем: { $effects }
+why-by-event = после события в Matrix
+why-by-reconciler = найдено при сверке с Matrix
+why-by-operator = по команде оператора
+why-by-bot = после моего действия
 why-no-steps = - с ней ещё ничего не происходило
 state-unprovisioned = она для меня ничего не значит.
 state-home = здесь я принимаю команды, никто не отвечает.

@@ -27,7 +27,8 @@ from machines.room import Room
 from machines.user import User
 from store import Put, TinyStore
 from store.census import census
-from store.documents import HISTORY, room_key, user_key, written
+from store.documents import room_key, user_key, written
+from store.history import HISTORY, Cause
 from surface.app import App
 from surface.health import Report
 from surface.ledger import Decided
@@ -42,7 +43,8 @@ STEP = {
     "event": "talk",
     "to": "bound",
     "at": "2026-01-01T00:00:00+00:00",
-    "cause": "$" + "e" * 43,
+    "cause": {"event": "$" + "e" * 43},
+    "effects": {"AcceptTurn": None},
 }
 
 
@@ -62,9 +64,10 @@ async def filled(path: Path, rooms: int) -> None:
                 agent_id="echo",
                 platform_chat_id=str(n),
             )
-            body = written("rooms", room, "bound") | {"history": [STEP] * HISTORY}
+            body = written("rooms", room, "bound", history=[STEP] * HISTORY)
             puts.append(Put("rooms", room_key(room.room_id), body, 0))
-            user = written("users", User(f"@{n}:hs", selected_agent_id="echo"), "ready")
+            person = User(f"@{n}:hs", selected_agent_id="echo")
+            user = written("users", person, "ready", history=[STEP] * HISTORY)
             puts.append(Put("users", user_key(f"@{n}:hs"), user, 0))
         await store.save(puts)
     await store.aclose()
@@ -91,7 +94,8 @@ def watched(counted: Any) -> tuple[CollectorRegistry, Watch]:
 def decided(*moves: Move) -> Decided[None]:
     """A decision in which machines have moved."""
     changes = [Change("rooms", "bound", "bound")]
-    return Decided(None, [], [], [], moves=moves, states=changes, seconds=0.004)
+    by, at = Cause("event", "$event"), "2026-01-01T00:00:00+00:00"
+    return Decided(None, [], [], [], by, at, moves=moves, states=changes, seconds=0.004)
 
 
 class _Empty(SimpleNamespace):

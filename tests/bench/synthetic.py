@@ -37,7 +37,7 @@ def planning(rooms: int) -> Callable[[], list[object]]:
             selected_agent_id="echo",
             next_chat_index=ROOMS_EACH + 1,
         )
-        people[owner] = Stored(1, written("users", user, "ready"))
+        people[owner] = Stored(1, written("users", user, "ready", history=[]))
         seen[space] = Seen(
             space,
             ours=True,

@@ -52,7 +52,7 @@ def test_every_way_of_the_table_can_be_gone(chart: AnyChart, way: TransitionRow)
                 reached.add(machine.take(way.event, **details))
             except Refused:
                 continue
-            assert machine.path == [(way.source, way.event, machine.state)]
+            assert [step[:3] for step in machine.path] == [(way.source, way.event, machine.state)]
     assert way.target in reached
     table = describe(chart)
     assert reached <= {other.target for other in table.ways(way.source, way.event)}

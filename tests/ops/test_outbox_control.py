@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from machines.effects import Effect
+from store.history import Cause
 from surface.aftermath import Result
 from surface.case import Row
 from surface.matrix.api import Lost, MatrixError
@@ -42,7 +43,10 @@ async def stuck() -> tuple[Outbox, Homeserver]:
     there.ledger.listen(outbox.on_decided)
     for key in ("one", "two"):
         await there.ledger.decide(
-            key, lambda case: case.say(ROOM, "undone", context="1"), point="input"
+            key,
+            lambda case: case.say(ROOM, "undone", context="1"),
+            by=Cause("operator", "test"),
+            point="input",
         )
     async with asyncio.timeout(60):
         await homeserver.tried.acquire()

@@ -27,6 +27,7 @@ from machines.effects import (
     WriteMirrors,
 )
 from store import Delete, MemoryStore
+from store.history import Cause
 from surface.aftermath import Result, aftermath
 from surface.case import Row, World, decode_row
 from surface.clock import SystemClock
@@ -216,6 +217,7 @@ class Model:
         await self.ledger.decide(
             f"$in{number}",
             lambda case: receive(case, event, HOUSE, Facts()),
+            by=Cause("event", f"$in{number}"),
             point="input",
             order=f"{number:08d}",
             body=message.body if message else "",
@@ -246,6 +248,7 @@ class Model:
         await self.ledger.decide(
             f"{row.key}!",
             lambda case: aftermath(case, row.effect, result),
+            by=Cause("bot", type(row.effect).__name__),
             settle=[Delete("outbox", row.key)],
             point="settle",
         )

@@ -23,6 +23,7 @@ from machines.turn import Turn
 from machines.user import Creation, User
 from store import MemoryStore, Put
 from store.documents import room_key, user_key, written
+from store.history import Cause
 from surface import render
 from surface.aftermath import Result, aftermath
 from surface.case import Row, World, decode_row
@@ -130,6 +131,7 @@ class Place:
         decided = await self.ledger.decide(
             f"$input{self.count}",
             lambda case: receive(case, event, self.house, facts),
+            by=Cause("event", f"$input{self.count}"),
             point="input",
             order=f"{self.count:08d}",
             body=message.body if message else "",
@@ -141,7 +143,10 @@ class Place:
     async def settle(self, row: Row, result: Result) -> Said:
         """An effect came to this."""
         decided = await self.ledger.decide(
-            f"{row.key}!", lambda case: aftermath(case, row.effect, result), point="settle"
+            f"{row.key}!",
+            lambda case: aftermath(case, row.effect, result),
+            by=Cause("bot", type(row.effect).__name__),
+            point="settle",
         )
         return self._said(decided)
 
@@ -201,7 +206,7 @@ async def _seeded(room: str, user: str, locale: str) -> MemoryStore:
     person = User(**{**vars(person), "locale": locale, "next_chat_index": 4})
     if room == "home":
         person.home_rooms = [ROOM]
-    puts.append(Put("users", user_key(ALICE), written("users", person, state), 0))
+    puts.append(Put("users", user_key(ALICE), written("users", person, state, history=[]), 0))
     for other, its_state, room_id, label in OTHER_ROOMS:
         puts.append(_room(Room(**vars(other) | {"room_id": room_id, "chat_id": label}), its_state))
     # Ids that the rooms have already were given out before.

@@ -13,8 +13,7 @@ from machines.effects import (
     Text,
     UnlinkChild,
 )
-from surface.case import Row
-from surface.outbox import lane_of
+from surface.lanes import lane_of
 
 
 @pytest.mark.parametrize(
@@ -23,13 +22,10 @@ from surface.outbox import lane_of
 )
 def test_a_rooms_state_never_goes_out_beside_a_message(effect: Effect) -> None:
     """Sent at once they fork the room, and /sync tells clients the state of before."""
-    said = Row("k/0", 1, Notice("!r", Text("renamed")), "en")
-    assert lane_of(Row("k/1", 2, effect, "en")) == lane_of(said)
+    assert lane_of(effect) == lane_of(Notice("!r", Text("renamed")))
 
 
 def test_a_space_is_left_after_its_links() -> None:
     """Who has left cannot take anything out any more."""
-    unlinked = Row("k/0", 1, UnlinkChild("!space", "!r"), "en")
-    linked = Row("k/1", 2, LinkChild("!space", "!r", "1"), "en")
-    left = Row("k/2", 3, LeaveRoom("!space"), "en")
-    assert lane_of(unlinked) == lane_of(linked) == lane_of(left)
+    unlinked, linked = UnlinkChild("!space", "!r"), LinkChild("!space", "!r", "1")
+    assert lane_of(unlinked) == lane_of(linked) == lane_of(LeaveRoom("!space"))

@@ -25,6 +25,7 @@ from config.agents import EchoAgent, Registry
 from machines.effects import CreateRoom, Effect, JoinRoom, Notice, Placeholder
 from store import Delete, MemoryStore, Store, TinyStore
 from store.documents import room_key, user_key
+from store.history import Cause
 from store.store import Saved, Stored, Table, Write
 from surface.aftermath import Result, aftermath
 from surface.case import Case, Row, World, decode_row
@@ -151,6 +152,7 @@ class Bot:
         await self.ledger.decide(
             key,
             lambda case: receive(case, event, HOUSE, Facts(0)),
+            by=Cause("event", key),
             settle=[Delete("inbox", key)],
             point="input",
             order=order,
@@ -164,6 +166,7 @@ class Bot:
         await self.ledger.decide(
             f"{row.key}!",
             lambda case: aftermath(case, row.effect, result),
+            by=Cause("bot", type(row.effect).__name__),
             settle=[Delete("outbox", row.key)],
             point="settle",
         )
@@ -174,7 +177,10 @@ class Bot:
         try:
             for event, details in (("start", {}), ("finish", {"body": "words"})):
                 await self.ledger.decide(
-                    f"{turn_id}/{event}", _taking(turn_id, event, details), point="turn.final"
+                    f"{turn_id}/{event}",
+                    _taking(turn_id, event, details),
+                    by=Cause("bot", event),
+                    point="turn.final",
                 )
         finally:
             self.memory.running.pop(turn_id, None)

@@ -29,6 +29,7 @@ PARTS = {
     "meaning": "state-cleared",
     "steps": "why-no-steps",
     "age": "age-unknown",
+    "by": "why-by-event",
     "summary": "cmd-clear",
 }
 """Gaps that another text fills."""
@@ -39,6 +40,7 @@ GAPS: dict[str, str | int] = {
     "chats": render.link(ROOM, "Plans & *Trips*"),
     "context": "41",
     "description": ": Says it back, *loudly*",
+    "effects": "DisconnectChat, Notice",
     "event": "clear",
     "files": "a.png, b *c*.pdf",
     "id": "echo",

@@ -20,6 +20,7 @@ from machines.turn import Turn
 from machines.user import User
 from store import Delete, DocumentError, MemoryStore, Put, Store, TinyStore
 from store.documents import SHAPES, written
+from store.history import Cause
 from store.store import Saved, Table, Write
 from surface.case import Case, World
 from surface.clock import SystemClock
@@ -48,6 +49,7 @@ ATTEMPTS = [
     # A state of the same name that another machine stores is not this one.
     if kind is TurnMachine or state not in SHAPES[table].states
 ]
+BY = Cause("event", "$cause")
 WORLD = World(
     Registry(agents=(EchoAgent(id="echo", name="Echo", adapter="echo"),)), "en", "boot", "i"
 )
@@ -66,7 +68,7 @@ def document(table: Table, state: str) -> dict[str, Any]:
     """A document that lacks nothing but a state that may be written."""
     (kind,) = [kind for kind, its in DOCUMENTED.items() if its == table]
     body = written(table, RECORDS[kind], state)
-    return body | {"history": []} if table == "rooms" else body
+    return body | {"history": []} if table != "turns" else body
 
 
 def test_all_machines_are_tried() -> None:
@@ -119,7 +121,7 @@ async def test_a_running_turn_is_stored_as_waiting(state: str, store: Store) -> 
         assert turn.state == state
         turn.take("place", body="…")
 
-    await ledger.decide("cause", decision, point="input")
+    await ledger.decide("cause", decision, by=BY, point="input")
     stored = await store.get("turns", "$event")
     assert stored is not None
     assert (stored.rev, stored.body["state"], stored.body["placeholder_asked"]) == (
@@ -139,7 +141,7 @@ async def test_an_open_question_leaves_no_trace_in_the_store(store: Store) -> No
     def decision(case: Case) -> None:
         case.want(OfferAgents("!room"))
 
-    await ledger.decide("cause", decision, point="input")
+    await ledger.decide("cause", decision, by=BY, point="input")
     assert memory.dialogs["!room"][1] == "choosing"
     assert [await store.scan(table) for table in tables] == before
     ((_, row),) = await store.scan("outbox")
@@ -176,9 +178,13 @@ async def test_an_answered_question_is_not_brought_back_by_a_slower_decision() -
         return dialog.record.outcome
 
     settle = [Delete("outbox", "row")]
-    slower = asyncio.create_task(ledger.decide("row!", posted, point="settle", settle=settle))
+    slower = asyncio.create_task(
+        ledger.decide("row!", posted, by=BY, point="settle", settle=settle)
+    )
     await gated.entered.wait()
-    answer = asyncio.create_task(ledger.decide("$said", picked, point="input", settle=settle))
+    answer = asyncio.create_task(
+        ledger.decide("$said", picked, by=BY, point="input", settle=settle)
+    )
     for _ in range(50):
         await asyncio.sleep(0)  # Time for it to overtake, if it could.
     gated.open.set()
