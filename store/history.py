@@ -8,7 +8,7 @@ whatever a stranger puts into an event id. Pure. Whoever shows transitions reads
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 HISTORY: Final = 20
@@ -93,6 +93,16 @@ def plain(step: Step) -> dict[str, Any]:
         "cause": {step.cause.kind: _short(step.cause.name)},
         "effects": {wanted.effect: wanted.lane for wanted in step.effects},
     }
+
+
+def whole(step: Step) -> dict[str, Any]:
+    """A step with all that it says, for programs; `heard` reads it."""
+    return {"machine": step.machine, "key": step.key, **plain(step)}
+
+
+def heard(told: Mapping[str, Any]) -> Step:
+    """The reverse of `whole`."""
+    return replace(_step(told["machine"], told), key=told["key"])
 
 
 def with_tagged_cause(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from surface.terminal import ConfigFile, Failure, out, settings_of
+from surface.terminal import ConfigFile, Failure, complaints, out, settings_of
 
 app = typer.Typer(no_args_is_help=True)
 outbox_app = typer.Typer(
@@ -26,6 +26,10 @@ WIDE = 10_000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 State = Annotated[str | None, typer.Option("--state", help="Only those in this state.")]
+Room = Annotated[
+    str, typer.Argument(metavar="ROOM", help="Its id, its label (C7) with --user, or its name.")
+]
+User = Annotated[str | None, typer.Option("--user", "-u", help="Whose room it is: @name:server.")]
 Agent = Annotated[str | None, typer.Option("--agent", help="Only those with this agent.")]
 
 
@@ -139,6 +143,43 @@ def rooms(
 
 
 @app.command()
+def history(
+    room: Room,
+    config: ConfigFile = None,
+    user: User = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="Only the last so many.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what happened to a room and its owner, by what, and what was done about it; oldest first.
+
+    The bot may run or be stopped. Turns, questions and staged files only a running bot can tell of.
+    """
+    from store.history import whole  # noqa: PLC0415
+    from surface.ops import show  # noqa: PLC0415
+    from surface.ops.lookup import described  # noqa: PLC0415
+    from surface.ops.standing import of_room  # noqa: PLC0415
+
+    found = of_room(settings_of(config).state_dir, room, user)
+    steps = found.steps[-limit:] if limit else found.steps
+    if as_json:
+        machines = [{"machine": m.machine, "key": m.key, "state": m.state} for m in found.machines]
+        told = {
+            "room_id": found.room["room_id"],
+            "running": found.running,
+            "machines": machines,
+            "steps": [whole(step) for step in steps],
+        }
+        out.print_json(json.dumps(told))
+        return
+    out.print(f"{described(found.room)}: {found.room['state']}", markup=False, soft_wrap=True)
+    _table().print(show.history(steps))
+    if not found.running:
+        complaints.print("The bot is stopped: turns, questions and staged files are not told of.")
+
+
+@app.command()
 def drain(
     config: ConfigFile = None,
     within: Annotated[
@@ -232,6 +273,9 @@ def _print(headings: dict[str, str], found: list[dict[str, Any]], *, as_json: bo
     if as_json:
         out.print_json(json.dumps(found))
     else:
-        # One line each where it is not for a terminal: for `grep`.
-        console = out if out.is_terminal else Console(width=WIDE, highlight=False)
-        console.print(show.rows(headings, found))
+        _table().print(show.rows(headings, found))
+
+
+def _table() -> Console:
+    """Where tables go: one line each where it is not for a terminal, for `grep`."""
+    return out if out.is_terminal else Console(width=WIDE, highlight=False)

@@ -21,6 +21,8 @@ from surface.health import Health
 from surface.lanes import lane_of
 from surface.ops.metrics import Watch
 from surface.ops.reading import MACHINES, read
+from surface.ops.recent import Recent
+from surface.ops.standing import living
 
 if TYPE_CHECKING:
     from surface.app import App
@@ -34,8 +36,8 @@ PENDING: Final[tuple[Table, ...]] = ("inbox", "turns", "outbox")
 class Control:
     """Answers the commands of the command line."""
 
-    def __init__(self, health: Health, watch: Watch) -> None:
-        self._health, self._watch = health, watch
+    def __init__(self, health: Health, watch: Watch, recent: Recent) -> None:
+        self._health, self._watch, self._recent = health, watch, recent
         self._started = time.monotonic()
         self.app: App | None = None
         self.ended = asyncio.Event()
@@ -45,6 +47,7 @@ class Control:
         """What can be asked."""
         return [
             web.get("/status", self._status),
+            web.get("/room", self._room),
             web.get("/outbox", self._outbox),
             web.post("/outbox/retry", self._retry),
             web.post("/outbox/drop", self._drop),
@@ -74,6 +77,10 @@ class Control:
                 "limited": dict(app.courier.refusals),
             }
         return web.json_response(told)
+
+    async def _room(self, request: web.Request) -> web.Response:
+        memory = self._there().ledger.memory
+        return web.json_response(living(memory, self._recent, request.query["id"]))
 
     async def _outbox(self, _: web.Request) -> web.Response:
         outbox, rows = self._there().outbox, []

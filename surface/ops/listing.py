@@ -39,7 +39,7 @@ def users(state_dir: Path, filters: Filters) -> list[dict[str, Any]]:
     Raises:
         StoreError: the database cannot be read.
     """
-    people, rooms = _documents(state_dir, ("users", "rooms"))
+    people, rooms = documents(state_dir, ("users", "rooms"))
     live, archived = Counter[str](), Counter[str]()
     for room in rooms:
         if room["room_type"] == "chat" and room["state"] != "lost":
@@ -68,7 +68,7 @@ def rooms(state_dir: Path, filters: Filters) -> list[dict[str, Any]]:
     Raises:
         StoreError: the database cannot be read.
     """
-    (documents,) = _documents(state_dir, ("rooms",))
+    (bodies,) = documents(state_dir, ("rooms",))
     found = [
         {
             "room_id": room["room_id"],
@@ -82,7 +82,7 @@ def rooms(state_dir: Path, filters: Filters) -> list[dict[str, Any]]:
             "encrypted": room["encrypted"],
             "changed": room["history"][-1]["at"] if room["history"] else None,
         }
-        for room in documents
+        for room in bodies
     ]
     kept = [room for room in found if _fits(room, filters)]
     return sorted(kept, key=lambda room: (room["user_id"] or "", _label(room), room["room_id"]))
@@ -115,7 +115,12 @@ def pending(state_dir: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: int(str(row["seq"])))
 
 
-def _documents(state_dir: Path, tables: Sequence[Table]) -> list[list[dict[str, Any]]]:
+def documents(state_dir: Path, tables: Sequence[Table]) -> list[list[dict[str, Any]]]:
+    """The bodies of all documents of some tables, as this version writes them; the bot may run or not.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
     path = state_dir / DATABASE
     if not is_there(path):
         return [[] for _ in tables]

@@ -5,7 +5,7 @@
 | TCP and socket | `/livez` | 200 while the process works at all |
 | | `/readyz` | 200 while no health check has failed, else 503; JSON says which and why |
 | | `/metrics` | Prometheus' text format |
-| socket only | `/status`, `/outbox`, `/outbox/retry`, `/outbox/drop`, `/drain` | see `control.py` |
+| socket only | `/status`, `/room`, `/outbox`, `/outbox/retry`, `/outbox/drop`, `/drain` | see `control.py` |
 
 Why a socket: who may command the bot is who may open a file of its state directory (mode 0600), which is
 who could change its database anyway. There is no token to keep, and nothing to reach from the network.
@@ -52,7 +52,7 @@ class Ops:
         self.notifier = Notifier()
         self.app: App | None = None
         self.recent = Recent()
-        self.control = Control(self.health, self.watch)
+        self.control = Control(self.health, self.watch, self.recent)
         self.health.register("started", _starting)
 
     async def attach(self, app: App) -> None:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from store.history import Step
 from surface.terminal import harmless
 
 COLOURS: Final = {"ok": "green", "degraded": "yellow", "failed": "red"}
@@ -61,6 +62,19 @@ def rows(headings: Mapping[str, str], found: Sequence[Mapping[str, Any]]) -> Ren
     table = _plain(*headings.values())
     for row in found:
         table.add_row(*(_cell(row.get(key)) for key in headings))
+    return table
+
+
+def history(steps: Sequence[Step]) -> RenderableType:
+    """What machines did: when, by what, and what was wanted."""
+    if not steps:
+        return Text("nothing has happened yet")
+    table = _plain("at", "machine", "event", "from", "to", "cause", "effects")
+    for step in steps:
+        effects = [f"{w.effect} ({w.lane})" if w.lane else w.effect for w in step.effects]
+        cause = f"{step.cause.kind}: {step.cause.name}" if step.cause.name else step.cause.kind
+        cells = (step.machine, step.event, step.source, step.target, cause, ", ".join(effects))
+        table.add_row(step.at[:19].replace("T", " "), *map(_cell, cells))
     return table
 
 

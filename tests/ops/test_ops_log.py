@@ -17,6 +17,7 @@ from surface.logs import Hashing, hash_key
 from tests.rig.bot import AGENTS, PASSWORD, Bot
 from tests.rig.desk import Desk, onboard
 from tests.rig.fixtures import Make
+from tests.rig.ops import surface
 
 SECRET = "xyzzy-plugh"
 NAME = "Plover Room"
@@ -46,7 +47,9 @@ NOBODY = {"id": "nobody", "name": "Nobody", "adapter": "http", "url": "http://12
 
 
 @pytest.mark.synapse
-async def test_nothing_that_was_said_is_logged(make_bot: Make, someone: Make, mode: str) -> None:
+async def test_nothing_that_was_said_is_logged_or_recorded(
+    make_bot: Make, someone: Make, mode: str
+) -> None:
     bot: Bot = await make_bot(
         encryption=mode == "encrypted",
         agents=(*AGENTS, NOBODY),
@@ -54,6 +57,8 @@ async def test_nothing_that_was_said_is_logged(make_bot: Make, someone: Make, mo
     )
     desk = await onboard(await someone("alice"), bot)
     await conversation(desk)
+    recent = (await surface(bot, "history", desk.chat, "--json")).stdout
+    assert '"turn"' in recent
     await bot.stop()
 
     log = (bot.root / "bot.log").read_text()
@@ -61,6 +66,10 @@ async def test_nothing_that_was_said_is_logged(make_bot: Make, someone: Make, mo
     session = json.loads((bot.state_dir / "matrix_store" / "session.json").read_text())
     secrets = (SECRET, NAME, PASSWORD, session["access_token"], session["pickle_key"])
     assert not [secret for secret in secrets if secret in log]
+    for documents in (bot.documents("rooms"), bot.documents("users")):
+        records = json.dumps([document["history"] for document in documents.values()])
+        assert "event" in records and not [secret for secret in secrets if secret in records]
+    assert not [secret for secret in secrets if secret in recent]
 
 
 @pytest.mark.synapse
