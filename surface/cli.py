@@ -19,6 +19,7 @@ from rich.markup import escape
 from config import ConfigError, TokenLogin, load_agents
 from surface import logs
 from surface.backup.cli import app as keepers
+from surface.ops.cli import User
 from surface.ops.cli import app as operators
 from surface.platform.extras import missing_extra
 from surface.terminal import ConfigFile, Failure, complaints, found, out, settings_of
@@ -254,19 +255,37 @@ def diagrams(
         str | None,
         typer.Option("--event", "-e", help="Show the way of this event: from inbox to effects."),
     ] = None,
+    room: Annotated[
+        str | None,
+        typer.Option(
+            "--room", "-r", help="Show where this room stands: its id, C7 with --user, or its name."
+        ),
+    ] = None,
+    user: User = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="A folder for what is shown.", show_default="stdout"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A folder for what is shown; with --room a file, or - for stdout.",
+            show_default="stdout; with --room C7.svg",
+        ),
     ] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Write the state-machine diagrams, or check that they are fresh, or show one.
 
-    Without MACHINE and --format all files are written, which needs the extra `diagrams`.
+    Without MACHINE, --format and --room all files are written, which needs the extra `diagrams`. With --room
+    the room's state now is lit, and its last transitions are the way shown; the bot may run or not.
     """
     from surface import diagrams as pictures  # noqa: PLC0415
     from surface.diagrams import command  # noqa: PLC0415
 
-    if verify:
+    if room is not None:
+        if form not in (None, "svg") or event is not None:
+            raise Failure("--room shows a picture: neither another --format nor --event goes with it")
+        _show_room(room, user, machine or "RoomMachine", output, config)
+    elif verify:
         stale = pictures.check(directory)
         if stale:
             raise Failure(
@@ -278,6 +297,25 @@ def diagrams(
             out.print(str(file))
     else:
         command.show(machine, form, event, Path(output) if output else None)
+
+
+def _show_room(
+    room: str, user: str | None, machine: str, output: str | None, config: Path | None
+) -> None:
+    from surface.diagrams.of_room import file_name, picture  # noqa: PLC0415
+    from surface.ops.standing import of_room  # noqa: PLC0415
+
+    found = of_room(settings_of(config).state_dir, room, user)
+    svg = picture(found, machine)
+    if output == "-":
+        sys.stdout.write(svg)
+        return
+    file = Path(output) if output else file_name(found, machine)
+    try:
+        file.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise Failure(f"{file}: cannot be written: {error.strerror}") from error
+    out.print(str(file), markup=False, soft_wrap=True)
 
 
 @app.command()

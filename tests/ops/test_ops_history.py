@@ -1,7 +1,9 @@
-"""`surface history`, beside a running bot and of a stopped one."""
+"""`surface history` and `surface diagrams --room`, beside a running bot and of a stopped one."""
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from tests.ops.test_ops_commands import STORY, tree
 from tests.rig.desk import Desk, onboard
 from tests.rig.fixtures import Make
 from tests.rig.ops import surface, told
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 pytestmark = pytest.mark.synapse
 
@@ -94,3 +98,49 @@ async def test_a_room_that_is_not_there(desk: Desk) -> None:
     assert shown.returncode == 1 and shown.stdout == ""
     assert shown.stderr.startswith("error: there is no room Chat 2: did you mean ")
     assert f"{desk.chat} C1 “Chat 1” of {desk.me}" in shown.stderr
+
+
+async def test_a_rooms_diagram_shows_where_it_stands(desk: Desk, tmp_path: Path) -> None:
+    await desk.command(desk.chat, "!clear")
+    said = await desk.person.send(desk.chat, "hello")
+    await desk.person.answer_to(desk.chat, said)
+    await desk.command(desk.chat, "!clear")
+    await desk.bot.at_rest()
+
+    printed = await surface(desk.bot, "diagrams", "--room", desk.chat, "--output", "-")
+    assert printed.returncode == 0, printed.stderr
+    assert lit_states(printed.stdout) == ["cleared"]
+    assert {"clear", "talk"} <= walked(printed.stdout) and "undo" not in walked(printed.stdout)
+    turn = await surface(desk.bot, "diagrams", "TurnMachine", "--room", desk.chat, "-o", "-")
+    assert lit_states(turn.stdout) == ["answered"] and "finish" in walked(turn.stdout)
+    dialog = await surface(desk.bot, "diagrams", "DialogMachine", "--room", desk.chat, "-o", "-")
+    assert lit_states(dialog.stdout) == ["idle"]
+
+    await desk.bot.stop()
+    before, file = tree(desk.bot.state_dir), tmp_path / "its.svg"
+    words = ("diagrams", "--room", "C1", "--user", desk.me, "--output", str(file))
+    written = await surface(desk.bot, *words)
+    assert written.stdout.strip() == str(file) and file.read_text() == printed.stdout
+    person = await surface(desk.bot, "diagrams", "UserMachine", "--room", desk.chat, "-o", "-")
+    assert lit_states(person.stdout) == ["ready"]
+    transient = await surface(desk.bot, "diagrams", "TurnMachine", "--room", desk.chat, "-o", "-")
+    assert transient.returncode == 1 and "only a running bot knows" in transient.stderr
+    unknown = await surface(desk.bot, "diagrams", "CatMachine", "--room", desk.chat, "-o", "-")
+    assert unknown.returncode == 1 and "one of UserMachine, RoomMachine" in unknown.stderr
+    assert tree(desk.bot.state_dir) == before
+
+
+def lit_states(svg: str) -> list[str]:
+    """The states with the mark of where it is now."""
+    boxes = [g for g in ET.fromstring(svg).iter(f"{SVG}g") if g.get("data-state")]
+    return [
+        box.get("data-state", "")
+        for box in boxes
+        if any((text.text or "") == "now" for text in box.iter(f"{SVG}text"))
+    ]
+
+
+def walked(svg: str) -> set[str]:
+    """The events whose lines are emphasised."""
+    lines = [e for e in ET.fromstring(svg).iter() if "walked" in (e.get("class") or "").split()]
+    return {line.get("data-event", "") for line in lines} - {""}
