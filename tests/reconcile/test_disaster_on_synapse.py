@@ -14,7 +14,7 @@ from tests.rig.fixtures import Make
 from tests.rig.person import Person
 
 NOT_MIRRORED = {"rev", "history", "failed_body", "replaced_chat_id"}
-"""What a room's document holds besides: revisions, and what was said."""
+"""What documents hold besides: revisions, what happened to them, and what was said."""
 
 
 def lose_database(bot: Bot) -> None:
@@ -34,7 +34,11 @@ def kept(bot: Bot) -> dict[str, Any]:
         if room["state"] != "lost"
     }
     users = {
-        key: {k: sorted(v) if k == "home_rooms" else v for k, v in user.items() if k != "rev"}
+        key: {
+            k: sorted(v) if k == "home_rooms" else v
+            for k, v in user.items()
+            if k not in NOT_MIRRORED
+        }
         for key, user in bot.documents("users").items()
     }
     chats = {k: {**c, "rev": 0} for k, c in bot.documents("chats").items()}
