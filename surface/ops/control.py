@@ -80,7 +80,7 @@ class Control:
 
     async def _room(self, request: web.Request) -> web.Response:
         memory = self._there().ledger.memory
-        return web.json_response(living(memory, self._recent, request.query["id"]))
+        return web.json_response(living(memory, self._recent, request.query.get("id", "")))
 
     async def _outbox(self, _: web.Request) -> web.Response:
         outbox, rows = self._there().outbox, []

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Any, Final
 
+from machines import RoomMachine
 from store.history import HISTORY, Step
 from surface.ledger import Decided
 
 ROOMS: Final = 500
 """Rooms of which it is known; the one that was silent longest is forgotten first."""
+FORGOTTEN: Final = RoomMachine.forgotten.id
+"""Where a room's machine ends: nothing is kept of it."""
 
 
 class Recent:
@@ -35,5 +38,8 @@ class Recent:
                 its = self._rooms.setdefault(move.room_id, deque(maxlen=HISTORY))
                 its.append(move.step(decided.at, decided.by))
                 self._rooms.move_to_end(move.room_id)
+        for move in decided.moves:
+            if move.machine == "room" and move.target == FORGOTTEN:
+                self._rooms.pop(move.key, None)
         while len(self._rooms) > ROOMS:
             self._rooms.popitem(last=False)

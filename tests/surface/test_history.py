@@ -133,6 +133,17 @@ async def test_the_process_forgets_what_is_long_ago() -> None:
     assert recent.of(ROOM) == () and recent.of("!0") != ()
 
 
+async def test_of_who_is_forgotten_nothing_is_remembered() -> None:
+    there, recent = await place("bound"), Recent()
+    there.ledger.listen(recent.on_decided)
+    await running(there)
+    await there.say("!forget")
+    assert {step.machine for step in recent.of(ROOM)} == {"dialog"}
+    await there.say("!yes")
+    assert recent.of(ROOM) == ()
+    assert await there.ledger.store.get("rooms", room_key(ROOM)) is None
+
+
 THINGS = (
     "!clear",
     "!undo",
