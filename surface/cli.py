@@ -284,7 +284,7 @@ def diagrams(
     if room is not None:
         if form not in (None, "svg") or event is not None:
             raise Failure("--room shows a picture: neither another --format nor --event goes with it")
-        _show_room(room, user, machine or "RoomMachine", output, config)
+        _show_room(room, user, machine or "room", output, config)
     elif verify:
         stale = pictures.check(directory)
         if stale:

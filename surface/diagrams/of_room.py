@@ -11,12 +11,24 @@ from store.history import Machine
 from surface.diagrams.drawn import drawn
 from surface.diagrams.lit import lit
 from surface.ops.standing import Standings
-from surface.terminal import Failure
+from surface.terminal import Failure, harmless
 
 NAMES: Final[dict[str, Machine]] = {
     f"{kind.capitalize()}Machine": kind for kind in get_args(Machine)
 }
 """The machines that a room has, by the names of their classes."""
+
+
+def named(meant: str) -> str:
+    """The name of the machine that is meant, `RoomMachine` or just `room`.
+
+    Raises:
+        Failure: there is none.
+    """
+    for name, kind in NAMES.items():
+        if meant in (name, kind):
+            return name
+    raise Failure(f"there is no machine {harmless(meant).plain}; one of {', '.join(NAMES)}")
 
 
 def picture(found: Standings, name: str = "RoomMachine") -> str:
@@ -28,8 +40,7 @@ def picture(found: Standings, name: str = "RoomMachine") -> str:
     Raises:
         Failure: there is no such machine, or only a running bot knows of it.
     """
-    if name not in NAMES:
-        raise Failure(f"there is no machine {name}; one of {', '.join(NAMES)}")
+    name = named(name)
     kind = NAMES[name]
     steps, current = found.steps_of(kind), found.state_of(kind)
     if current is None and kind in ("turn", "dialog", "tray") and not found.running:
@@ -47,5 +58,6 @@ def picture(found: Standings, name: str = "RoomMachine") -> str:
 
 def file_name(found: Standings, name: str = "RoomMachine") -> Path:
     """What the file of such a picture is called: by the room's label, or by what kind of room it is."""
-    of = "" if name == "RoomMachine" else f"-{NAMES[name]}"
+    kind = NAMES[named(name)]
+    of = "" if kind == "room" else f"-{kind}"
     return Path(f"{found.room['chat_id'] or found.room['room_type'] or 'room'}{of}.svg")
