@@ -310,7 +310,9 @@ def _show_room(
     if output == "-":
         sys.stdout.write(svg)
         return
-    file = Path(output) if output else file_name(found, machine)
+    file = Path(output or "")
+    if file.is_dir():
+        file /= file_name(found, machine)
     try:
         file.write_text(svg, encoding="utf-8")
     except OSError as error:

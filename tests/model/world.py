@@ -31,6 +31,7 @@ from machines.effects import (
     WriteMirrors,
 )
 from store import Delete, MemoryStore
+from store.history import Cause
 from surface.aftermath import Result, aftermath
 from surface.case import Row, World
 from surface.clock import SystemClock
@@ -38,8 +39,8 @@ from surface.commands.said import Facts
 from surface.failpoints import Failpoints
 from surface.inputs import Incoming, Message
 from surface.installation import Sequence as Ids
+from surface.lanes import lane_of
 from surface.ledger import Decided, Ledger
-from surface.outbox import lane_of
 from surface.reception import receive
 from tests.reconcile.model import BOT, BOTH, HOUSE, ONE, Model
 
@@ -246,7 +247,7 @@ class SmallWorld(Model):
         found = [Action("bot", "hears", *_told(self.pending[0]))] if self.pending else []
         lanes: dict[str, Row] = {}
         for row in sorted(await self._rows(), key=lambda row: row.seq):
-            lanes.setdefault(lane_of(row), row)
+            lanes.setdefault(lane_of(row.effect), row)
         for row in lanes.values():
             kind = type(row.effect).__name__
             if row.key in self.under_way:
@@ -325,6 +326,7 @@ class SmallWorld(Model):
         await self.ledger.decide(
             f"{row.key}!",
             lambda case: aftermath(case, row.effect, result),
+            by=Cause("bot", type(row.effect).__name__),
             settle=[Delete("outbox", row.key)],
             point="settle",
         )
@@ -384,7 +386,7 @@ class SmallWorld(Model):
             rows = sorted(await self._rows(), key=lambda row: row.seq)
             ahead: set[str] = set()
             for row in rows:
-                lane = lane_of(row)
+                lane = lane_of(row.effect)
                 if isinstance(row.effect, VISIBLE):
                     ahead.add(lane)
                 elif lane not in ahead:
@@ -400,6 +402,7 @@ class SmallWorld(Model):
         await self.ledger.decide(
             message.event_id if message else f"$in{number}",
             lambda case: receive(case, event, HOUSE, Facts(saves=())),
+            by=Cause("event", message.event_id if message else f"$in{number}"),
             point="input",
             order=f"{number:08d}",
             body=message.body if message else "",

@@ -90,6 +90,7 @@ def test_a_room_to_which_nothing_has_happened(here: Installation) -> None:
         (("user",), "C1-user.svg", "ready"),
         (("TurnMachine",), "C1-turn.svg", "waiting"),
         (("--output", "other.svg"), "other.svg", "cleared"),
+        (("--output", "state"), "state/C1.svg", "cleared"),
     ],
 )
 def test_a_diagram_of_a_room_is_a_file(
