@@ -267,7 +267,7 @@ def diagrams(
         typer.Option(
             "--output",
             "-o",
-            help="A folder for what is shown; with --room a file, or - for stdout.",
+            help="A folder for what is shown; with --room also a file, or - for stdout.",
             show_default="stdout; with --room C7.svg",
         ),
     ] = None,
@@ -283,7 +283,9 @@ def diagrams(
 
     if room is not None:
         if form not in (None, "svg") or event is not None:
-            raise Failure("--room shows a picture: neither another --format nor --event goes with it")
+            raise Failure(
+                "--room shows a picture: neither another --format nor --event goes with it"
+            )
         _show_room(room, user, machine or "room", output, config)
     elif verify:
         stale = pictures.check(directory)

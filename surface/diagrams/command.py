@@ -26,7 +26,7 @@ def show(machine: str | None, form: Format | None, event: str | None, output: Pa
     """
     if machine is None and event is not None:
         raise Failure(f"--event needs the machine that takes it; one of {', '.join(NAMES)}")
-    name = None if machine is None else _named(machine)
+    name = None if machine is None else named(machine)
     form = form or ("markdown" if name is None else "svg")
     several = name is None and form in ("svg", "mermaid")
     if several and output is None:
@@ -53,7 +53,12 @@ def show(machine: str | None, form: Format | None, event: str | None, output: Pa
             _write(output / file, content)
 
 
-def _named(machine: str) -> str:
+def named(machine: str) -> str:
+    """The name of the machine that is meant: `RoomMachine`, or just `room`.
+
+    Raises:
+        Failure: there is none.
+    """
     for name in NAMES:
         if machine.lower() in (name.lower(), name.removesuffix("Machine").lower()):
             return name

@@ -8,27 +8,16 @@ from typing import Final, get_args
 from machines import MACHINES
 from machines.tables import describe
 from store.history import Machine
+from surface.diagrams.command import named
 from surface.diagrams.drawn import drawn
 from surface.diagrams.lit import lit
 from surface.ops.standing import Standings
-from surface.terminal import Failure, harmless
+from surface.terminal import Failure
 
 NAMES: Final[dict[str, Machine]] = {
     f"{kind.capitalize()}Machine": kind for kind in get_args(Machine)
 }
 """The machines that a room has, by the names of their classes."""
-
-
-def named(meant: str) -> str:
-    """The name of the machine that is meant, `RoomMachine` or just `room`.
-
-    Raises:
-        Failure: there is none.
-    """
-    for name, kind in NAMES.items():
-        if meant in (name, kind):
-            return name
-    raise Failure(f"there is no machine {harmless(meant).plain}; one of {', '.join(NAMES)}")
 
 
 def picture(found: Standings, name: str = "RoomMachine") -> str:

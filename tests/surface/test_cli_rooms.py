@@ -114,7 +114,11 @@ def test_a_diagram_can_go_on(here: Installation) -> None:
         (("tray", "--room", "C1"), "the bot is stopped, and nothing is kept of a tray"),
         (
             ("CatMachine", "--room", "C1"),
-            "there is no machine CatMachine; one of UserMachine, Room",
+            "there is no machine 'CatMachine'; one of UserMachine, Room",
+        ),
+        (
+            ("--room", "C1", "--event", "talk"),
+            "--room shows a picture: neither another --format nor",
         ),
         (("--room", "C9"), "there is no room C9: `surface rooms` lists them"),
         (
