@@ -158,7 +158,7 @@ class Ledger:
                 case = Case(
                     cause,
                     by,
-                    self._clock.now().isoformat(timespec="seconds"),
+                    self._clock.now().isoformat(timespec="milliseconds"),
                     self.world,
                     self.memory,
                     loaded,
