@@ -115,7 +115,8 @@ def problems_of(
         field = field_at(model, loc)
         if item["type"] == "extra_forbidden":
             found.append(f"{where}: {_unknown(model, loc, thing)}")
-        elif field is None:  # a rule about the whole model; its text is ours
+        elif field is None or (item["type"] == "value_error" and section_of(field)):
+            # A rule about the whole of a model; its text is ours.
             found.append(f"{where}: {item.get('ctx', {}).get('error', 'cannot be used')}")
         elif item["type"] == "missing":
             found.append(

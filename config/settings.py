@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.config import JsonDict
 
-from config.errors import ConfigError, problems_of, shown_path
+from config.errors import ConfigError, problems_of, shown_key, shown_path
 from config.reading import read_mapping, read_text
 from config.section import Allowed, Days, Loc, Megabytes, Seconds, Section, no_bool
 from config.sources import (
@@ -28,6 +28,7 @@ from config.sources import (
 )
 from config.values import (
     Homeserver,
+    LongToken,
     Mxid,
     MxidGlob,
     Password,
@@ -35,12 +36,14 @@ from config.values import (
     RecoveryKey,
     RoomVersion,
     Token,
+    is_loopback,
     is_mxid,
     lowered,
     matches_any,
 )
 
 EXAMPLE = "config/surface.example.yaml"
+UNREAD = "unread-and-so-refused"
 
 
 def _without_default(schema: JsonDict) -> None:
@@ -80,6 +83,29 @@ class Ops(Section):
 
     port: Annotated[int, BeforeValidator(no_bool)] = Field(default=8009, ge=0, le=65535)
     """The TCP port to listen on; 0 lets the system choose a free one."""
+
+    inspector: bool = False
+    """Whether `/inspector` is served: a page that shows what lives, and changes nothing. It needs a token,
+    and a `host` that only this machine reaches."""
+
+    inspector_token: LongToken | None = None
+    """What a browser must show to see the inspector; 16 characters or more."""
+
+    inspector_token_file: PathSetting | None = None
+    """A file with that token; white space around it is ignored. Always empty after loading."""
+
+    @model_validator(mode="after")
+    def _only_for_this_machine(self) -> Self:
+        if not self.inspector:
+            return self
+        if not is_loopback(self.host):
+            raise ValueError(
+                "`inspector` is served to this machine only, and `host` is not; set `host` to 127.0.0.1, "
+                "and reach it from elsewhere through `ssh -L`"
+            )
+        if self.inspector_token is None and self.inspector_token_file is None:
+            raise ValueError("`inspector` needs `inspector_token` or `inspector_token_file`")
+        return self
 
 
 class Answers(Section):
@@ -294,15 +320,26 @@ class Settings(Section):
         given = {name for name in (*_WAYS, "device_id") if getattr(self, name) is not None}
         if problem := _login_problem(given):
             raise ValueError(problem)
-        if any(getattr(self, f"{secret}_file") is not None for secret in _SECRETS):
+        files = [getattr(self, f"{secret}_file") for secret in _ROOT_SECRETS]
+        if any(file is not None for file in (*files, self.ops.inspector_token_file)):
             raise ValueError("a secret's file is only read by `load_settings`")
         return self
 
 
 _WAYS = ("password", "password_file", "access_token", "access_token_file")
-_SECRETS = ("password", "access_token", "recovery_key", "pickle_key")
-_KEYS = ("recovery_key", "pickle_key")
-_PATHS = (*(f"{secret}_file" for secret in _SECRETS), "state_dir", "workspace_dir", "agents")
+_ROOT_SECRETS = ("password", "access_token", "recovery_key", "pickle_key")
+_TOKEN_OF_THE_INSPECTOR: Loc = ("ops", "inspector_token")
+_SECRETS: tuple[Loc, ...] = (*((secret,) for secret in _ROOT_SECRETS), _TOKEN_OF_THE_INSPECTOR)
+_KEYS: tuple[Loc, ...] = (("recovery_key",), ("pickle_key",), _TOKEN_OF_THE_INSPECTOR)
+
+
+def _file_of(secret: Loc) -> Loc:
+    """The key that names the file of a secret."""
+    return (*secret[:-1], f"{secret[-1]}_file")
+
+
+_FOLDERS = ("state_dir", "workspace_dir", "agents")
+_PATHS: frozenset[Loc] = frozenset((*map(_file_of, _SECRETS), *((folder,) for folder in _FOLDERS)))
 
 
 def load_settings(
@@ -336,8 +373,8 @@ def load_settings(
     from_environment, found = environment_leaves(Settings, environ, base=Path.cwd())
     problems += found
     for secret in _SECRETS:
-        if (secret,) in from_environment:
-            from_environment.pop((f"{secret}_file",), None)
+        if secret in from_environment:
+            from_environment.pop(_file_of(secret), None)
     from_overrides, found = override_leaves(Settings, overrides or {}, base=Path.cwd())
     problems += found
 
@@ -347,20 +384,20 @@ def load_settings(
             for way in _WAYS:
                 leaves.pop((way,), None)
         for secret in _KEYS:
-            both: tuple[Loc, Loc] = ((secret,), (f"{secret}_file",))
+            both: tuple[Loc, Loc] = (secret, _file_of(secret))
             if all(loc in source for loc in both):
+                one, other = (shown_key(loc) for loc in both)
                 problems.append(
-                    f"{source[both[0]].label}: `{secret}` and `{secret}_file` are given together; keep one"
+                    f"{source[both[0]].label}: {one} and {other} are given together; keep one"
                 )
             if any(loc in source for loc in both):
                 for loc in both:
                     leaves.pop(loc, None)
         leaves.update(source)
-    for key in _PATHS:
+    for key in _FOLDERS:
         default = Settings.model_fields[key].default
-        if default is not None:
-            leaves.setdefault((key,), Leaf(str(default), name, base))
-    leaves = {loc: _rooted(leaf) if loc[0] in _PATHS else leaf for loc, leaf in leaves.items()}
+        leaves.setdefault((key,), Leaf(str(default), name, base))
+    leaves = {loc: _rooted(leaf) if loc in _PATHS else leaf for loc, leaf in leaves.items()}
 
     given = {way for way in (*_WAYS, "device_id") if (way,) in leaves}
     if problem := _login_problem(given):
@@ -395,20 +432,20 @@ def _read_secret_files(leaves: dict[Loc, Leaf]) -> list[str]:
     """Replace `password_file` by `password`, and so on; return what went wrong."""
     problems: list[str] = []
     for secret in _SECRETS:
-        leaf = leaves.get((f"{secret}_file",))
+        leaf = leaves.get(_file_of(secret))
         if leaf is None or not isinstance(leaf.value, Path):
             continue
         text = ""
-        where = f"{leaf.label}: `{secret}_file`"
+        where = f"{leaf.label}: {shown_key(_file_of(secret))}"
         try:
             text = read_text(leaf.value).strip()
             if not text:
                 problems.append(f"{where}: {shown_path(leaf.value)}: is empty; write the secret")
         except ConfigError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
-        del leaves[(f"{secret}_file",)]
+        del leaves[_file_of(secret)]
         # After a problem any value will do: the settings are refused, for that reason alone.
-        leaves[(secret,)] = Leaf(text or "unread", where, leaf.base)
+        leaves[secret] = Leaf(text or UNREAD, where, leaf.base)
     return problems
 
 

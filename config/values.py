@@ -7,6 +7,7 @@ Each kind is a type that validates and says what it allows. The rule: a validato
 import functools
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
@@ -37,6 +38,16 @@ def _mxid_glob(value: str) -> str:
     if not _MXID_GLOB.fullmatch(value):
         raise ValueError
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on this host."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _homeserver(value: str) -> str:
@@ -86,6 +97,12 @@ def _token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _long_token(value: SecretStr) -> SecretStr:
+    if len(_token(value).get_secret_value()) < 16:
+        raise ValueError
+    return value
+
+
 def _recovery_key(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[1-9A-HJ-NP-Za-km-z\s]{40,100}", value.get_secret_value()):
         raise ValueError
@@ -116,6 +133,11 @@ Password: TypeAlias = Annotated[
 ]
 Token: TypeAlias = Annotated[
     SecretStr, AfterValidator(_token), Allowed("text without spaces, in quotes")
+]
+LongToken: TypeAlias = Annotated[
+    SecretStr,
+    AfterValidator(_long_token),
+    Allowed("text without spaces of at least 16 characters, in quotes"),
 ]
 RecoveryKey: TypeAlias = Annotated[
     SecretStr,

@@ -79,7 +79,9 @@ def _permissions(settings: Settings, config: Path | None) -> Finding:
 
 def _holds_a_secret(config: Path) -> bool:
     values = read_mapping(config, example=EXAMPLE)
-    return any(values.get(key) for key in SECRETS)
+    ops = values.get("ops")
+    token = ops.get("inspector_token") if isinstance(ops, dict) else None
+    return bool(token) or any(values.get(key) for key in SECRETS)
 
 
 def _volumes(settings: Settings) -> Iterator[Finding]:

@@ -534,3 +534,37 @@ def test_an_admin_must_be_permitted():
 
 def test_a_pattern_of_many_stars_is_quick():
     assert not Access(allow=("@" + "*" * 200 + "b:hs",)).permits("@" + "a" * 200 + ":hs")
+
+
+TOKEN = "sixteen-letters!"
+
+
+@pytest.mark.parametrize(
+    ("ops", "words"),
+    [
+        ("inspector: true", "`inspector` needs `inspector_token` or `inspector_token_file`"),
+        (f"inspector: true, inspector_token: {TOKEN[1:]}", "`ops.inspector_token` does not fit"),
+        (
+            f"inspector: true, inspector_token: {TOKEN}, host: 0.0.0.0",
+            "served to this machine only",
+        ),
+        (f"inspector: true, inspector_token: {TOKEN}, host: '::'", "served to this machine only"),
+        (f"inspector: true, inspector_token: {TOKEN}, host: hs", "served to this machine only"),
+        ("inspector: true, inspector_token_file: nowhere", "nowhere: no such file"),
+        (f"inspector_token: {TOKEN}, inspector_token_file: there", "are given together; keep one"),
+    ],
+)
+def test_an_inspector_that_others_could_see_is_refused(folder, ops, words):
+    (folder / "there").write_text(TOKEN)
+    (said,) = problems(write(folder, f"{GOOD}ops: {{{ops}}}\n"))
+    assert words in said
+    assert TOKEN[1:] not in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "'::1'", "localhost"])
+def test_the_inspectors_token_comes_from_a_file_too(folder, host):
+    (folder / "there").write_text(f" {TOKEN}\n")
+    ops = f"host: {host}, inspector: true, inspector_token_file: there"
+    found = load_settings(write(folder, f"{GOOD}ops: {{{ops}}}\n"), {}).ops
+    assert found.inspector_token.get_secret_value() == TOKEN
+    assert found.inspector_token_file is None
