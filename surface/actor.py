@@ -121,6 +121,10 @@ class Actors:
         """The inputs that are to be handled and are not yet, the one being handled included."""
         return [row for queue in self._queues.values() for _, row in queue]
 
+    def waiting_in(self, room_id: str) -> list[InboxRow]:
+        """Those of one room."""
+        return [row for _, row in self._queues.get(room_id, ())]
+
     def hold(self, room_id: str, held: bool) -> None:
         """Let a room's inputs wait, or go on; holds are counted."""
         self._held[room_id] += 1 if held else -1

@@ -65,6 +65,15 @@ class Turns:
         """How many turns wait, and how many run."""
         return sum(map(len, self._waiting.values())), len(self._running)
 
+    def waiting_in(self, room_id: str) -> list[str]:
+        """The turns of a room that wait, in order."""
+        return [accepted.turn_id for _, accepted in self._waiting.get(room_id, ())]
+
+    @property
+    def rooms_waiting(self) -> list[str]:
+        """The rooms in which turns wait."""
+        return [room_id for room_id, waiting in self._waiting.items() if waiting]
+
     async def chat_idle(self, platform_chat_id: str) -> None:
         """Wait until no turn of a platform chat waits or runs."""
         async with self._chat_left:

@@ -2,10 +2,14 @@
 
 | where | path | |
 |---|---|---|
+| TCP, if it is switched on | `/inspector` | a page that shows what lives; see `surface.inspector` |
 | TCP and socket | `/livez` | 200 while the process works at all |
 | | `/readyz` | 200 while no health check has failed, else 503; JSON says which and why |
 | | `/metrics` | Prometheus' text format |
 | socket only | `/status`, `/room`, `/outbox`, `/outbox/retry`, `/outbox/drop`, `/drain` | see `control.py` |
+
+The inspector is for this machine's own user only: it needs a token, and is served on loopback addresses and
+under loopback names (`surface.inspector.guard` says why).
 
 Why a socket: who may command the bot is who may open a file of its state directory (mode 0600), which is
 who could change its database anyway. There is no token to keep, and nothing to reach from the network.
@@ -26,6 +30,7 @@ from prometheus_client import CollectorRegistry
 from config import Settings
 from store.census import census
 from surface.health import Health, State, Verdict
+from surface.inspector.routes import PREFIX, Inspector
 from surface.ops import checks
 from surface.ops.client import DATABASE, SOCKET
 from surface.ops.control import Control
@@ -53,6 +58,13 @@ class Ops:
         self.app: App | None = None
         self.recent = Recent()
         self.control = Control(self.health, self.watch, self.recent)
+        self.inspector: Inspector | None = None
+        if settings.ops.inspector:
+            assert settings.ops.inspector_token is not None  # the settings saw to it
+            database = settings.state_dir / DATABASE
+            self.inspector = Inspector(
+                settings.ops.inspector_token, database, self.watch, self.recent
+            )
         self.health.register("started", _starting)
 
     async def attach(self, app: App) -> None:
@@ -64,6 +76,8 @@ class Ops:
         app.ledger.listen(self.recent.on_decided)
         self.app = self.control.app = app
         checks.register(self.health, app)
+        if self.inspector is not None:
+            self.inspector.attach(app)
 
     @property
     def is_live(self) -> bool:
@@ -77,6 +91,8 @@ class Ops:
 
     async def __aexit__(self, *_: object) -> None:
         self.control.ended.set()
+        if self.inspector is not None:
+            self.inspector.close()
         for runner in self._runners:
             await runner.cleanup()
         self._socket.unlink(missing_ok=True)
@@ -86,8 +102,10 @@ class Ops:
         return self._settings.state_dir / SOCKET
 
     async def _listen(self) -> None:
-        runner = await self._runner(self._seen())
-        ops = self._settings.ops
+        seen, ops = self._seen(), self._settings.ops
+        if self.inspector is not None:
+            seen.add_subapp(PREFIX, self.inspector.application())
+        runner = await self._runner(seen)
         try:
             await web.TCPSite(runner, ops.host, ops.port, reuse_address=True).start()
         except OSError as error:
