@@ -137,6 +137,7 @@ def _banner(setting: Setting) -> Text:
         ("password", folder.guest_password),
         ("bot", setting.guest.bot),
         ("data", str(folder.path)),
+        ("inspector", setting.inspector or "none: its port was not to be had"),
     )
     lines = [("Any Matrix client can join in:", "bold")]
     for name, value in rows:

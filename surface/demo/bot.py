@@ -8,7 +8,9 @@ stops it in order.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,7 @@ from surface.demo.folder import Folder
 
 _CHILD: Final = Path(__file__).with_name("bot_child.py")
 _READY: Final = b'"bot.ready"'
+_LISTENING: Final = re.compile(rb'^.*"ops\.listening".*$', re.MULTILINE)
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
 _LOG_LINES: Final = 8
@@ -31,6 +34,8 @@ class Bot:
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process, self._log = process, log
         self._ready = asyncio.Event()
+        self.ops: str | None = None
+        """Where its ops port is, once it is ready; None: it got none."""
         self._reading = asyncio.create_task(self._read_log(), name="bot log")
 
     @classmethod
@@ -105,6 +110,9 @@ class Bot:
                 if not self._ready.is_set():
                     seen += chunk
                     if _READY in seen:
+                        if line := _LISTENING.search(seen):
+                            where = json.loads(line[0])
+                            self.ops = f"http://{where['host']}:{where['port']}"
                         self._ready.set()
 
     def _last_words(self) -> str:

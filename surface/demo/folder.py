@@ -64,8 +64,8 @@ class Folder:
         """What the bot logged, over all its starts."""
         return self.path / "bot.log"
 
-    def write_config(self, homeserver: str, user_id: str, agents: Path) -> None:
-        """Write the bot's settings anew."""
+    def write_config(self, homeserver: str, user_id: str, agents: Path, token: str) -> None:
+        """Write the bot's settings anew; `token` opens its inspector."""
         settings = {
             "homeserver": homeserver,
             "user_id": user_id,
@@ -75,7 +75,7 @@ class Folder:
             "agents": str(agents.absolute()),
             # The terminal's guest has no keys to read encrypted rooms with.
             "encryption": False,
-            "ops": {"port": 0},
+            "ops": {"port": 0, "inspector": True, "inspector_token": token},
             "shutdown_grace": 2,
             "log": {"format": "json"},
         }

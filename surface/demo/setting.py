@@ -7,6 +7,7 @@ ends the demo.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Setting:
     guest: Guest
     home: str
     """The guest's room with the bot."""
+    inspector: str | None
+    """Where the bot is inspected, the token included; None: it has no port."""
     first_time: bool
     """Whether the guest has just met the bot."""
 
@@ -82,7 +85,8 @@ async def setting(
         await server.start(say)
         bot_id = await server.ensure_user(BOT, folder.bot_password)
         await server.ensure_user(GUEST, folder.guest_password)
-        folder.write_config(server.url, bot_id, agents_file)
+        token = secrets.token_urlsafe(24)
+        folder.write_config(server.url, bot_id, agents_file, token)
         say(f"Starting the bot, {bot_id}")
         bot = await Bot.start(folder)
         try:
@@ -90,7 +94,9 @@ async def setting(
             async with Guest(server.url, login, bot_id) as guest:
                 say(f"Meeting {bot_id}")
                 home, first_time = await _meet(guest)
-                yield Setting(folder, agents, server, bot, guest, home, first_time)
+                # In the fragment: that stays in the browser.
+                inspector = f"{bot.ops}/inspector#token={token}" if bot.ops else None
+                yield Setting(folder, agents, server, bot, guest, home, inspector, first_time)
         finally:
             say("Stopping the bot")
             await bot.stop()

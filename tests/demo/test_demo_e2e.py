@@ -7,6 +7,7 @@ only the first start has to make a database.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import termios
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +111,7 @@ def test_the_first_steps_are_answered(first: subprocess.CompletedProcess[str]) -
     said = first.stdout
     assert re.search(r"homeserver +http://127\.0\.0\.1:\d+\n", said)
     assert re.search(r"user +@you:localhost", said) and re.search(r"password +\S+\n", said)
+    assert re.search(r"inspector +http://127\.0\.0\.1:\d+/inspector#token=\S{32}\n", said)
     assert "Welcome! I have made you a private Space" in said
     assert "Echo         Hello, is this on?" in said
     assert "Town Crier   WHAT IS FOR DINNER?" in said
@@ -177,6 +181,25 @@ def test_a_message_that_is_not_answered_in_time_fails(
     assert done.returncode == 1
     assert "line 3: `one one" in done.stderr and "was not answered within 1.5 s" in done.stderr
     assert "never sent" not in done.stdout
+
+
+def test_its_inspector_is_opened_by_the_link_and_by_no_other(
+    data: Path, first: subprocess.CompletedProcess[str], tmp_path: Path
+) -> None:
+    lines = ["/room Chat 1", "!agent echo", "hello", "/wait never said"]
+    with started(data, "--script", script(tmp_path, *lines)) as process:
+        said = read_until(process, "inspector ")
+        link = re.search(r"inspector +(\S+)/inspector#token=(\S+)\n", said)
+        assert link is not None
+        url, token = f"{link[1]}/inspector/api/overview", link[2]
+        seen = urllib.request.urlopen(
+            urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        )
+        assert json.load(seen)["now"]["counts"]["user"] == {"ready": 1}
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(url)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) != 0
 
 
 @pytest.mark.parametrize(
