@@ -21,6 +21,7 @@ from machines.effects import (
 )
 from machines.tray import MOST_STAGED
 from store import Delete
+from store.history import Cause
 from surface.aftermath import Result, aftermath
 from surface.case import Row, decode_row
 from surface.commands.said import Facts
@@ -285,6 +286,7 @@ async def test_all_that_is_refused_of_an_answer_is_one_message() -> None:
         f"{refused[0].key}!",
         lambda case: aftermath(case, refused[0].effect, Result()),
         settle=[Delete("outbox", refused[0].key)],
+        by=Cause("bot", "RefuseFile"),
         point="settle",
     )
     (row,) = decided.rows
