@@ -76,6 +76,8 @@ def cases_of(passes: dict[type[Input], Counter[str]], *, full: bool) -> Iterator
             waits = kind.waits_for
             if not point.startswith(waits) if waits else point.startswith(LATE):
                 continue
+            if not point.startswith(kind.sure):
+                continue
             times = counts[point]
             if point.startswith(TIMED):
                 times = max(1, times // 2)
@@ -131,14 +133,21 @@ async def played(lanes: Lanes, kind: type[Input]) -> Counter[str]:
     """Play an input undisturbed; returns the points it passes."""
     async with lanes.one() as lane:
         it = kind()
-        await it.prepare(lane)
-        lane.disarm()
+        await prepared(lane, it)
         await it.begin(lane)
         await it.end(lane)
         await lane.settled()
         passed = lane.passed()
         await holds(lane, it)
         return passed
+
+
+async def prepared(lane: Lane, it: Input) -> None:
+    """Nothing of what came before is under way, so that the points passed are those of the input."""
+    await it.prepare(lane)
+    if lane.bot.pid is not None:
+        await lane.settled()
+    lane.disarm()
 
 
 async def killed(lanes: Lanes, case: Case) -> None:
@@ -149,8 +158,7 @@ async def killed(lanes: Lanes, case: Case) -> None:
 
 async def killed_in(lane: Lane, case: Case) -> None:
     it = case.input()
-    await it.prepare(lane)
-    lane.disarm()
+    await prepared(lane, it)
     lane.arm(f"{case.point}:{case.nth}")
     await it.begin(lane)
     assert await lane.bot.died() == -signal.SIGKILL

@@ -30,19 +30,16 @@ from machines.effects import (
     UnlinkChild,
     WriteMirrors,
 )
-from store import Delete, MemoryStore
-from store.history import Cause
-from surface.aftermath import Result, aftermath
+from store import MemoryStore
+from surface.aftermath import Result
 from surface.case import Row, World
 from surface.clock import SystemClock
-from surface.commands.said import Facts
 from surface.failpoints import Failpoints
 from surface.inputs import Incoming, Message
 from surface.installation import Sequence as Ids
 from surface.lanes import lane_of
 from surface.ledger import Decided, Ledger
-from surface.reception import receive
-from tests.reconcile.model import BOT, BOTH, HOUSE, ONE, Model
+from tests.reconcile.model import BOT, BOTH, ONE, Model
 
 ALICE = "@alice:hs"
 MOST_ROOMS = 6
@@ -320,16 +317,7 @@ class SmallWorld(Model):
         if action.who == "matrix":
             self.under_way[row.key] = await self._perform(row.effect)
         else:
-            await self._commit(row, self.under_way.pop(row.key))
-
-    async def _commit(self, row: Row, result: Result) -> None:
-        await self.ledger.decide(
-            f"{row.key}!",
-            lambda case: aftermath(case, row.effect, result),
-            by=Cause("bot", type(row.effect).__name__),
-            settle=[Delete("outbox", row.key)],
-            point="settle",
-        )
+            await self.learn(row, self.under_way.pop(row.key))
 
     async def _lives(self, action: Action) -> None:
         room_id, what = action.room_id, action.what.removesuffix(" while the bot is down")
@@ -390,25 +378,10 @@ class SmallWorld(Model):
                 if isinstance(row.effect, VISIBLE):
                     ahead.add(lane)
                 elif lane not in ahead:
-                    await self._commit(row, Result())
+                    await self.learn(row, Result())
                     break
             else:
                 return
-
-    async def hear(self, room_id: str, event: Any) -> None:
-        """As `Model.hear`, by the event's own id: it is heard once."""
-        message = event if isinstance(event, Message) else None
-        number = next(self.inputs)
-        await self.ledger.decide(
-            message.event_id if message else f"$in{number}",
-            lambda case: receive(case, event, HOUSE, Facts(saves=())),
-            by=Cause("event", message.event_id if message else f"$in{number}"),
-            point="input",
-            order=f"{number:08d}",
-            body=message.body if message else "",
-            sender=getattr(event, "sender", ""),
-        )
-        await self.end_turns()
 
     # What must hold in every state
 

@@ -244,7 +244,10 @@ class Model:
             await self._settle(rows[0])
 
     async def _settle(self, row: Row) -> None:
-        result = await self._perform(row.effect)
+        await self.learn(row, await self._perform(row.effect))
+
+    async def learn(self, row: Row, result: Result) -> None:
+        """Commit what came of an effect."""
         await self.ledger.decide(
             f"{row.key}!",
             lambda case: aftermath(case, row.effect, result),
