@@ -206,6 +206,7 @@ async def test_an_invite_that_is_skipped_is_declined(make_bot: Make, person: Mak
     await bot.start()
     await alice.until_member(home, bot.user_id, "leave")
     assert bot.documents("users") == {}
+    await alice.leave(home)
     await onboarded(bot, alice)
 
 

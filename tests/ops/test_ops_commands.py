@@ -84,6 +84,8 @@ async def test_status_waits_for_a_bot_that_is_away(make_bot: Make, form: tuple[s
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "COLUMNS": "400", "FORCE_COLOR": "1", "TERM": "xterm"},
+        # What runs the tests in the background may have Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         cwd=PROJECT,
     )
     assert process.stdout is not None and process.stderr is not None

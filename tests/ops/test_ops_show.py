@@ -52,7 +52,7 @@ def test_who_may_not_look_is_not_told_that_nothing_runs(
     monkeypatch.setattr(client._Line, "connect", refused)
     with pytest.raises(Failure, match=f"{SOCKET}: may not be opened; run this as the bot's user"):
         client.ask(tmp_path, "/status")
-    monkeypatch.setattr(Path, "stat", refused)
+    monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(StoreError, match="run this as the user whose it is"):
         listing.users(tmp_path, Filters())
     with pytest.raises(StoreError, match="run this as the user whose it is"):
