@@ -267,7 +267,7 @@ def diagrams(
         typer.Option(
             "--output",
             "-o",
-            help="A folder for what is shown; with --room also a file, or - for stdout.",
+            help="A folder for what is shown, or - for stdout; with --room also a file.",
             show_default="stdout; with --room C7.svg",
         ),
     ] = None,
@@ -281,10 +281,12 @@ def diagrams(
     from surface import diagrams as pictures  # noqa: PLC0415
     from surface.diagrams import command  # noqa: PLC0415
 
+    if user is not None and room is None:
+        raise Failure("--user says whose --room is meant; give that, too")
     if room is not None:
-        if form not in (None, "svg") or event is not None:
+        if form not in (None, "svg") or event is not None or verify:
             raise Failure(
-                "--room shows a picture: neither another --format nor --event goes with it"
+                "--room shows a picture: neither another --format nor --event nor --check goes with it"
             )
         _show_room(room, user, machine or "room", output, config)
     elif verify:
@@ -295,10 +297,14 @@ def diagrams(
             )
         out.print(f"{directory}: fresh")
     elif machine is None and form is None and event is None:
+        if output == "-":
+            raise Failure(
+                "all diagrams are several files: name a machine, or say in which --format"
+            )
         for file in pictures.write(output or directory):
             out.print(str(file))
     else:
-        command.show(machine, form, event, Path(output) if output else None)
+        command.show(machine, form, event, Path(output) if output not in (None, "-") else None)
 
 
 def _show_room(
@@ -313,9 +319,11 @@ def _show_room(
         sys.stdout.write(svg)
         return
     file = Path(output or "")
-    if file.is_dir():
-        file /= file_name(found, machine)
     try:
+        if output is not None and output.endswith("/"):
+            file.mkdir(parents=True, exist_ok=True)
+        if file.is_dir():
+            file /= file_name(found, machine)
         file.write_text(svg, encoding="utf-8")
     except OSError as error:
         raise Failure(f"{file}: cannot be written: {error.strerror}") from error

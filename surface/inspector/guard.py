@@ -54,7 +54,9 @@ def is_here(host: str) -> bool:
 def may_look(authorization: str, token: SecretStr) -> bool:
     """Whether the token was shown; takes as long whatever was."""
     shown = authorization.removeprefix("Bearer ") if authorization.startswith("Bearer ") else ""
-    return hmac.compare_digest(shown.encode(), token.get_secret_value().encode())
+    # What is no UTF-8 comes as surrogates.
+    given = shown.encode("utf-8", "surrogateescape")
+    return hmac.compare_digest(given, token.get_secret_value().encode())
 
 
 def guarding(token: SecretStr) -> Middleware:

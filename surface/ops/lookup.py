@@ -24,7 +24,8 @@ def the_room(rooms: Sequence[Body], meant: str, person: str | None = None) -> Bo
 
     Args:
         rooms: the bodies of all rooms' documents.
-        meant: a room id, a label (`C7`), or a name, whose letters may be small or capital.
+        meant: a room id, a label (`C7`), or a name, whose letters may be small or capital. What people call
+            their rooms stands in the way of no id and of no label.
         person: only among the rooms of this person, by user id.
 
     Raises:
@@ -33,7 +34,7 @@ def the_room(rooms: Sequence[Body], meant: str, person: str | None = None) -> Bo
     theirs = [room for room in rooms if person is None or room["matrix_user_id"] == person]
     if person is not None and not theirs:
         raise Failure(f"{_shown(person)} has no rooms here; `surface users` lists who is known")
-    found = [room for room in theirs if _is_called(room, meant)]
+    found = next(filter(None, ([r for r in theirs if fits(r, meant)] for fits in _WAYS)), [])
     if len(found) == 1:
         return found[0]
     if found:
@@ -60,11 +61,20 @@ def described(room: Body) -> str:
     return _shown(" ".join(filter(None, [*named, whose])))
 
 
-def _is_called(room: Body, meant: str) -> bool:
-    if _LABEL.fullmatch(meant) and room["chat_id"] == meant.upper():
-        return True
+def _has_id(room: Body, meant: str) -> bool:
+    return bool(room["room_id"] == meant)
+
+
+def _has_label(room: Body, meant: str) -> bool:
+    return _LABEL.fullmatch(meant) is not None and room["chat_id"] == meant.upper()
+
+
+def _has_name(room: Body, meant: str) -> bool:
     name = room["display_name"] or ""
-    return room["room_id"] == meant or (bool(name) and name.casefold() == meant.casefold())
+    return bool(name) and name.casefold() == meant.casefold()
+
+
+_WAYS: Final = (_has_id, _has_label, _has_name)
 
 
 def _near(rooms: Sequence[Body], meant: str) -> list[Body]:

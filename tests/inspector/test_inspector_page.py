@@ -177,6 +177,10 @@ async def test_without_the_token_there_is_nothing_to_see(desk: Desk, look: Make)
     assert desk.chat not in await glass.text("body")
     await glass.open("/", token="wrong-token-in-the-link")
     await glass.page.wait_for_selector(".problem:has-text('refused')")
+    for odd in ("%25", "нет такого ключа"):
+        await glass.page.fill("#token", odd)
+        await glass.page.keyboard.press("Enter")
+        await glass.page.wait_for_selector(".problem:has-text('refused')")
     await glass.open("/")
     await glass.count("room", "home", len(desk.bot.documents("users")))
     assert "token" not in glass.page.url, "it does not stay in the address"

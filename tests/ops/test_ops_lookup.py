@@ -29,6 +29,7 @@ ROOMS = [
     room("!evil:hs", "C9", "\x1b[2J[red]Cellar[/red]", "@bob:hs"),
     room("!unowned:hs", None, "", None),
 ]
+SLY = [room("!sly:hs", "C3", "C1"), room("!sly2:hs", "C4", "!kitchen:hs")]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,11 @@ def test_what_is_said_of_none_or_many(meant: str, person: str | None, said: str)
     with pytest.raises(Failure) as caught:
         the_room(ROOMS, meant, person)
     assert said in str(caught.value)
+
+
+def test_no_name_stands_in_the_way_of_an_id_or_a_label() -> None:
+    assert the_room([*SLY, *ROOMS], "C1", "@alice:hs")["room_id"] == "!kitchen:hs"
+    assert the_room([*SLY, *ROOMS], "!kitchen:hs")["room_id"] == "!kitchen:hs"
 
 
 def test_a_name_does_not_steer_the_terminal() -> None:

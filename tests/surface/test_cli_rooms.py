@@ -104,6 +104,8 @@ def test_a_diagram_of_a_room_is_a_file(
 def test_a_diagram_can_go_on(here: Installation) -> None:
     svg = here.surface("diagrams", "--room", "C1", "-o", "-").stdout
     assert svg.startswith("<svg") and walked(svg) == {"clear"}
+    into = here.surface("diagrams", "--room", "C1", "-o", "new/folder/")
+    assert into.stdout == "new/folder/C1.svg\n", into.stderr
     unlabelled = here.surface("diagrams", "--room", "!new:hs")
     assert unlabelled.stdout == "room.svg\n"
 
@@ -116,6 +118,7 @@ def test_a_diagram_can_go_on(here: Installation) -> None:
             ("CatMachine", "--room", "C1"),
             "there is no machine 'CatMachine'; one of UserMachine, Room",
         ),
+        (("--room", "C1", "--check"), "neither another --format nor --event nor --check goes"),
         (
             ("--room", "C1", "--event", "talk"),
             "--room shows a picture: neither another --format nor",

@@ -42,6 +42,7 @@ def test_a_machine_in_each_form() -> None:
     machine = describe(RoomMachine)
     assert said("room", "--format", "mermaid") == mermaid.source(machine)
     assert said("room", "--format", "markdown") == table.page(machine)
+    assert said("room", "--format", "mermaid", "-o", "-") == mermaid.source(machine)
     assert said("room", "--format", "html").startswith("<!DOCTYPE html>")
 
 
@@ -79,10 +80,12 @@ def test_a_folder_gets_a_file_for_each_machine(tmp_path: Path) -> None:
         (("rom",), f"there is no machine 'rom'; one of {', '.join(NAMES)}"),
         (("tray", "-e", "sing"), "TrayMachine has no event 'sing'; one of collect, drop, expire"),
         (("-e", "clear"), "--event needs the machine that takes it; one of UserMachine"),
+        (("-o", "-"), "all diagrams are several files: name a machine"),
+        (("--user", "@a:hs"), "--user says whose --room is meant"),
         (("-f", "svg"), "of all machines svg is several files: name one of UserMachine"),
         (("room", "-e", "clear", "-f", "html"), "an event's way is a picture: svg or mermaid"),
     ],
-    ids=["machine", "event", "event of none", "several", "form of an event"],
+    ids=lambda it: " ".join(it) if isinstance(it, tuple) else "",
 )
 def test_what_cannot_be_had_is_refused_with_what_can(
     here: Installation, words: tuple[str, ...], complaint: str

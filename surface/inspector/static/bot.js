@@ -12,7 +12,9 @@ export class Unknown extends Error {}
 export function takeToken() {
   const given = /^#token=([^&]+)/.exec(location.hash);
   if (!given) return;
-  sessionStorage.setItem(KEPT, decodeURIComponent(given[1]));
+  let token = given[1];
+  try { token = decodeURIComponent(token); } catch { /* it was typed, not made: take it as it is */ }
+  sessionStorage.setItem(KEPT, token);
   history.replaceState(null, "", "#/");
 }
 
@@ -22,8 +24,12 @@ export const dropToken = () => sessionStorage.removeItem(KEPT);
 
 async function asked(what, parameters, signal) {
   const query = new URLSearchParams(parameters);
-  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEPT) ?? ""}` };
-  let answer;
+  let headers, answer;
+  try {
+    headers = new Headers({ Authorization: `Bearer ${sessionStorage.getItem(KEPT) ?? ""}` });
+  } catch { // letters that no header may hold, so that it cannot be the token
+    throw new Refused("The token was refused.");
+  }
   try {
     answer = await fetch(`${API}${what}?${query}`, { headers, signal, cache: "no-store" });
   } catch (error) {

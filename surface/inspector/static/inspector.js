@@ -101,6 +101,8 @@ function failed(error, page) {
   if (page.signal.aborted) return;
   if (error instanceof Refused) return askForToken(error.message);
   if (error instanceof Unknown) {
+    open?.abort();
+    document.title = "Nothing of that name · Surface inspector";
     main.replaceChildren(h("h1", {}, "Nothing of that name"),
       h("p", {}, "It may have been forgotten. ", h("a", { href: "#/" }, "To the overview")));
     return;
