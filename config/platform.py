@@ -117,18 +117,16 @@ def load_platform(path: Path, environ: Mapping[str, str] = os.environ) -> Platfo
     """
     data, name, base = read_mapping(path, example=EXAMPLE), shown_path(path), path.absolute().parent
     whole, problems = fitting(_File, data, name, "key of this file", base, environ)
-    entries = data.get("agents")
+    listed = data.get("agents")
+    entries = listed if isinstance(listed, list) else []
     agents: list[Brain] = []
-    for number, entry in enumerate(entries if isinstance(entries, list) else (), start=1):
+    for number, entry in enumerate(entries, start=1):
         agent = _agent(f"{name}: agent {number}", entry, base, environ)
         if isinstance(agent, list):
             problems += agent
         else:
             agents.append(agent)
-    ids = [
-        entry.get("id") if isinstance(entry, dict) else None
-        for entry in (entries if isinstance(entries, list) else ())
-    ]
+    ids = [entry.get("id") if isinstance(entry, dict) else None for entry in entries]
     problems += [f"{name}: {problem}" for problem in used_twice(ids)]
     if problems:
         raise ConfigError(problems)

@@ -9,6 +9,7 @@ sources. The rule: a `Settings` that exists is complete and usable; everything e
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -320,26 +321,28 @@ class Settings(Section):
         given = {name for name in (*_WAYS, "device_id") if getattr(self, name) is not None}
         if problem := _login_problem(given):
             raise ValueError(problem)
-        files = [getattr(self, f"{secret}_file") for secret in _ROOT_SECRETS]
-        if any(file is not None for file in (*files, self.ops.inspector_token_file)):
+        if any(reduce(getattr, _file_of(secret), self) is not None for secret in SECRETS):
             raise ValueError("a secret's file is only read by `load_settings`")
         return self
 
 
 _WAYS = ("password", "password_file", "access_token", "access_token_file")
-_ROOT_SECRETS = ("password", "access_token", "recovery_key", "pickle_key")
-_TOKEN_OF_THE_INSPECTOR: Loc = ("ops", "inspector_token")
-_SECRETS: tuple[Loc, ...] = (*((secret,) for secret in _ROOT_SECRETS), _TOKEN_OF_THE_INSPECTOR)
-_KEYS: tuple[Loc, ...] = (("recovery_key",), ("pickle_key",), _TOKEN_OF_THE_INSPECTOR)
+_KEYS: tuple[tuple[str, ...], ...] = (
+    ("recovery_key",),
+    ("pickle_key",),
+    ("ops", "inspector_token"),
+)
+SECRETS: tuple[tuple[str, ...], ...] = (("password",), ("access_token",), *_KEYS)
+"""Where the settings hold what nobody else is to read."""
 
 
-def _file_of(secret: Loc) -> Loc:
+def _file_of(secret: tuple[str, ...]) -> tuple[str, ...]:
     """The key that names the file of a secret."""
     return (*secret[:-1], f"{secret[-1]}_file")
 
 
 _FOLDERS = ("state_dir", "workspace_dir", "agents")
-_PATHS: frozenset[Loc] = frozenset((*map(_file_of, _SECRETS), *((folder,) for folder in _FOLDERS)))
+_PATHS: frozenset[Loc] = frozenset((*map(_file_of, SECRETS), *((folder,) for folder in _FOLDERS)))
 
 
 def load_settings(
@@ -372,7 +375,7 @@ def load_settings(
     problems += found
     from_environment, found = environment_leaves(Settings, environ, base=Path.cwd())
     problems += found
-    for secret in _SECRETS:
+    for secret in SECRETS:
         if secret in from_environment:
             from_environment.pop(_file_of(secret), None)
     from_overrides, found = override_leaves(Settings, overrides or {}, base=Path.cwd())
@@ -431,7 +434,7 @@ def _validated(leaves: Mapping[Loc, Leaf], name: str) -> tuple[Settings | None, 
 def _read_secret_files(leaves: dict[Loc, Leaf]) -> list[str]:
     """Replace `password_file` by `password`, and so on; return what went wrong."""
     problems: list[str] = []
-    for secret in _SECRETS:
+    for secret in SECRETS:
         leaf = leaves.get(_file_of(secret))
         if leaf is None or not isinstance(leaf.value, Path):
             continue

@@ -10,13 +10,14 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from config import Settings
 from config.reading import read_mapping
-from config.settings import EXAMPLE
+from config.settings import EXAMPLE, SECRETS
 from surface.finding import Finding
 from surface.login import DATABASE, MATRIX_STORE
 from surface.matrix.session import FILE as SESSION
@@ -29,8 +30,6 @@ LITTLE, TOO_LITTLE = 500_000_000, 20_000_000
 """Bytes of free space that are soon, and now, not enough."""
 FILES = 1024
 """Open files that a bot with many connections may need."""
-SECRETS = ("password", "access_token", "recovery_key", "pickle_key")
-"""Settings that nobody else is to read."""
 NEEDED = {"matrix-nio": "0.26.", "python-statemachine": "3."}
 """How the versions of what is bound to one version begin."""
 
@@ -79,9 +78,13 @@ def _permissions(settings: Settings, config: Path | None) -> Finding:
 
 def _holds_a_secret(config: Path) -> bool:
     values = read_mapping(config, example=EXAMPLE)
-    ops = values.get("ops")
-    token = ops.get("inspector_token") if isinstance(ops, dict) else None
-    return bool(token) or any(values.get(key) for key in SECRETS)
+    return any(_at(values, secret) for secret in SECRETS)
+
+
+def _at(values: Any, keys: Iterable[str]) -> Any:
+    for key in keys:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
 
 
 def _volumes(settings: Settings) -> Iterator[Finding]:
