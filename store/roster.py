@@ -7,12 +7,10 @@ nothing that anybody has said, gets into the program.
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.store import StoreError
+from store.peek import looking
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +49,7 @@ def roster(path: Path) -> tuple[list[UserLine], list[RoomLine]]:
     Raises:
         StoreError: the file cannot be read.
     """
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    try:
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            users = [UserLine(*row) for row in connection.execute(_USERS)]
-            rooms = [RoomLine(*row) for row in connection.execute(_ROOMS)]
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from error
+    with looking(path) as connection:
+        users = [UserLine(*row) for row in connection.execute(_USERS)]
+        rooms = [RoomLine(*row) for row in connection.execute(_ROOMS)]
     return users, rooms
