@@ -299,10 +299,8 @@ class Actors:
         if before is None or before.get("sender") != self._me or not isinstance(content, dict):
             return False
         # What a running turn is still writing came before the list, or beside it.
-        running = self._ledger.memory.running.values()
-        return content.get("msgtype") == "m.text" and not any(
-            progress.room_id == message.room_id for progress in running
-        )
+        running = self._ledger.memory.turns_in(message.room_id)
+        return content.get("msgtype") == "m.text" and not running
 
     async def _is_closed(self, room_id: str, event_id: str) -> bool:
         """Whether an event is a question or list of ours, and not the open one."""

@@ -53,3 +53,12 @@ class Memory:
     """Persons who were asked to choose since the start though their room can talk."""
     machines: Pool = field(default_factory=Pool)
     """Machines to use again; what they stood for is not in them."""
+
+    def turns_in(self, room_id: str) -> dict[str, str]:
+        """The states of the turns that run in a room, by source event id."""
+        its = ((turn, run) for turn, run in self.running.items() if run.room_id == room_id)
+        return {turn: run.state for turn, run in its}
+
+    def trays_in(self, room_id: str) -> dict[str, tuple[Tray, str]]:
+        """The trays of a room, by person."""
+        return {person: its for (room, person), its in self.trays.items() if room == room_id}

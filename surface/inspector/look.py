@@ -105,17 +105,8 @@ class Look:
     def _now_in(self, room_id: str, state: str, owner: str | None) -> dict[str, Any]:
         """What lives in a room."""
         app, memory, actors = self._app, self._app.ledger.memory, self._app.actors
-        running = {
-            turn: progress.state
-            for turn, progress in memory.running.items()
-            if progress.room_id == room_id
-        }
+        running, trays = memory.turns_in(room_id), memory.trays_in(room_id)
         waiting = app.turns.waiting_in(room_id)
-        trays = {
-            person: (tray, its)
-            for (room, person), (tray, its) in memory.trays.items()
-            if room == room_id
-        }
         dialog = memory.dialogs.get(room_id)
         return {
             "states": {

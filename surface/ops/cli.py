@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -164,11 +165,10 @@ def history(
     found = of_room(settings_of(config).state_dir, room, user)
     steps = found.steps[-limit:] if limit else found.steps
     if as_json:
-        machines = [{"machine": m.machine, "key": m.key, "state": m.state} for m in found.machines]
         told = {
             "room_id": found.room["room_id"],
             "running": found.running,
-            "machines": machines,
+            "machines": [asdict(machine) for machine in found.machines],
             "steps": [whole(step) for step in steps],
         }
         out.print_json(json.dumps(told))

@@ -8,7 +8,7 @@ staged files, and what these did lately. Names only, never what was said.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -93,17 +93,12 @@ def of_room(state_dir: Path, meant: str, person: str | None = None) -> Standings
 
 def living(memory: Memory, recent: Recent, room_id: str) -> dict[str, Any]:
     """What only the process knows of a room, as the socket tells it."""
-    found = [
-        Standing("turn", turn_id, progress.state)
-        for turn_id, progress in memory.running.items()
-        if progress.room_id == room_id
-    ]
+    found = [Standing("turn", turn, state) for turn, state in memory.turns_in(room_id).items()]
     if (dialog := memory.dialogs.get(room_id)) is not None:
         found.append(Standing("dialog", room_id, dialog[1]))
-    found += [
-        Standing("tray", user_id, state)
-        for (its, user_id), (_, state) in memory.trays.items()
-        if its == room_id
-    ]
-    machines = [{"machine": s.machine, "key": s.key, "state": s.state} for s in found]
-    return {"machines": machines, "steps": [whole(step) for step in recent.of(room_id)]}
+    trays = memory.trays_in(room_id)
+    found += [Standing("tray", user_id, state) for user_id, (_, state) in trays.items()]
+    return {
+        "machines": [asdict(it) for it in found],
+        "steps": [whole(step) for step in recent.of(room_id)],
+    }
