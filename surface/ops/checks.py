@@ -17,18 +17,18 @@ from surface.platform.directory import AdapterMissing, AgentMissing, Directory
 if TYPE_CHECKING:
     from surface.app import App
 
+STALE: Final = 90.0
+"""Seconds without a sync after which the bot is not ready; a quiet sync takes 30."""
 CHECKS: Final = {
     "started": "the bot is still catching up, or is stopping",
     "store": "the last save failed, or the store cannot be read",
-    "sync": "no response of the homeserver was kept for 90 seconds",
+    "sync": f"no response of the homeserver was kept for {STALE:.0f} seconds",
     "encryption": "an encrypted message to ourselves did not come back (degraded: the device is not signed)",
     "platform": "no agent can be reached (degraded: some cannot)",
     "reconciled": "the start has not brought all rooms and people into the states that fit what was found; "
     "says how many findings are left (degraded: after the start some still are)",
 }
 """By name, when a check fails."""
-STALE: Final = 90.0
-"""Seconds without a sync after which the bot is not ready; a quiet sync takes 30."""
 WEDGED: Final = 600.0
 """Seconds without even an attempt after which the process is not alive: an attempt takes at most 180."""
 KEPT: Final = 15.0
