@@ -14,7 +14,7 @@ Beginning: TypeAlias = Callable[[Budget], Awaitable[SmallWorld]]
 async def nobody(budget: Budget) -> SmallWorld:
     """The bot has started for the first time."""
     world = SmallWorld(budget)
-    await world.begin()
+    await world.boot()
     return world
 
 
@@ -27,7 +27,7 @@ async def undecided(budget: Budget) -> SmallWorld:
     """The same where no agent is the default: she has chosen none, her chat is bound to none."""
     world = SmallWorld(budget)
     world.agents = NO_DEFAULT
-    await world.begin()
+    await world.boot()
     return await _at_home(world)
 
 

@@ -33,12 +33,11 @@ from machines.effects import (
 from store import MemoryStore
 from surface.aftermath import Result
 from surface.case import Row, World
-from surface.clock import SystemClock
 from surface.failpoints import Failpoints
 from surface.inputs import Incoming, Message
 from surface.installation import Sequence as Ids
 from surface.lanes import lane_of
-from surface.ledger import Decided, Ledger
+from surface.ledger import Decided
 from tests.reconcile.model import BOT, BOTH, ONE, Model
 
 ALICE = "@alice:hs"
@@ -114,19 +113,14 @@ class SmallWorld(Model):
         self.moves: set[tuple[str, str, str, str]] = set()
         """What machines did since this was thawed."""
 
-    async def begin(self) -> None:
-        """Start the bot for the first time."""
-        self.homeserver.account.clear()
-        await self.boot()
-        self._watch()
-
     async def boot(self) -> None:
         self.under_way = {}
         await super().boot()
         self.memory.machines = POOL
-        self._watch()
 
-    def _watch(self) -> None:
+    def open_ledger(self, world: World, last: int) -> None:
+        super().open_ledger(world, last)
+
         def seen(decided: Decided[Any]) -> None:
             for move in decided.moves:
                 self.moves.add((move.machine, move.source, move.event, move.target))
@@ -184,22 +178,13 @@ class SmallWorld(Model):
         world.boots, world.inputs = itertools.count(boots), itertools.count(inputs)
         memory.machines = POOL
         world.memory = memory
-        around = World(agents, "en", boot, installation)
-        world._bind(around, reserved)
+        world.ids = Ids(store, world.homeserver, Failpoints(None))
+        world.ids._reserved = reserved
+        last = max(
+            (_number(text) for (table, _), text in rows.items() if table == "outbox"), default=0
+        )
+        world.open_ledger(World(agents, "en", boot, installation), last)
         return world
-
-    def _bind(self, world: World, reserved: int) -> None:
-        self.ids = Ids(self.store, self.homeserver, Failpoints(None))
-        self.ids._reserved = reserved
-        self.ledger = Ledger(self.store, self.memory, world, Failpoints(None), SystemClock())
-        self.ledger.more_ids, self.ledger.raise_ids = self.ids.more, self.ids.at_least
-        numbers = (int(n) for n in re.findall(r'"seq":(\d+)', " ".join(self._texts("outbox"))))
-        self.ledger.start_after(max(numbers, default=0))
-        self._watch()
-
-    def _texts(self, table: str) -> Iterator[str]:
-        rows = self.store._rows
-        return (text for (name, _), text in rows.items() if name == table)
 
     def identity(self) -> str:
         """What two worlds have in common when nothing that can happen tells them apart.

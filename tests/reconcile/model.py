@@ -156,13 +156,17 @@ class Model:
         installation = await self.ids.settle()
         world = World(self.agents, "en", f"boot{next(self.boots)}", installation)
         self.memory = Memory()
-        self.ledger = Ledger(self.store, self.memory, world, Failpoints(None), SystemClock())
-        self.ledger.more_ids, self.ledger.raise_ids = self.ids.more, self.ids.at_least
         rows = await self._rows()
         stale = [row for row in rows if row.boot not in (None, world.boot)]
         if stale:
             await self.store.save([Delete("outbox", row.key) for row in stale])
-        self.ledger.start_after(max((row.seq for row in rows), default=0))
+        self.open_ledger(world, max((row.seq for row in rows), default=0))
+
+    def open_ledger(self, world: World, last: int) -> None:
+        """The ledger over what is there; `last` is the highest number of an outbox row."""
+        self.ledger = Ledger(self.store, self.memory, world, Failpoints(None), SystemClock())
+        self.ledger.more_ids, self.ledger.raise_ids = self.ids.more, self.ids.at_least
+        self.ledger.start_after(last)
 
     async def lose_database(self) -> None:
         """The disk is gone; turns and what was to be carried out with it."""
