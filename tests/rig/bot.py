@@ -186,6 +186,14 @@ class Bot:
         assert self.returncode is not None
         return self.returncode
 
+    async def died_within(self, seconds: float) -> bool:
+        """Whether the process ends within this time."""
+        try:
+            await self.died(timeout=seconds)
+        except AssertionError:
+            return False
+        return True
+
     # --- its log ------------------------------------------------------------------------------
 
     def events(self, name: str | None = None, *, runs: bool = False, **fields: Any) -> list[Line]:
@@ -207,6 +215,15 @@ class Bot:
         """
         what = f"{name} {fields or ''}"
         return (await self._until(lambda: self.events(name, **fields), timeout, what))[0]
+
+    async def decided(self, move: str, *, timeout: float = TIMEOUT) -> Line:
+        """The first decision of this run with this transition (`dialog idle --ask--> confirming`),
+        now or later."""
+
+        def found() -> list[Line]:
+            return [line for line in self.events("decision") if move in line["moves"]]
+
+        return (await self._until(found, timeout, f"the transition {move}"))[0]
 
     def complaints(self) -> list[Line]:
         """What was logged as an error over all runs, and what is no log line at all (tracebacks)."""
