@@ -1,6 +1,6 @@
 """Checks the machines and the reconciler in every state that a small world can come to.
 
-    uv run python -m tests.model [--states N] [--person N] [--crashes N] [--losses N]
+    uv run python -m tests.model [--states N] [--person N] [--crashes N] [--losses N] [--jobs N]
 
 Prints how many states were looked at, which states of which machine occurred, and what no step led to. Ends
 with 1 and the story of it, in words and as a Mermaid diagram, if a law does not hold.
@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import structlog
 from rich.console import Console
@@ -22,17 +24,28 @@ from rich.table import Table
 from machines import MACHINES
 from machines.tables import describe
 from tests.model import beginnings, story
-from tests.model.search import Found, search
-from tests.model.world import Budget
+from tests.model.search import Found, around, search
+from tests.model.world import Budget, SmallWorld
 
 
-async def explore(budget: Budget, states: int, progress: Progress) -> Found:
-    """Search from all beginnings at once."""
+def explore(budget: Budget, states: int, jobs: int, progress: Progress) -> Found:
+    """Search from all beginnings at once, with so many processes."""
     task = progress.add_task("states", total=states)
-    worlds = [await begin(budget) for begin in beginnings.EVERY]
-    return await search(
-        worlds, most=states, seen=lambda done: progress.update(task, completed=done)
-    )
+
+    async def begun() -> list[SmallWorld]:
+        return [await begin(budget) for begin in beginnings.EVERY]
+
+    with ProcessPoolExecutor(jobs, initializer=_silent) as pool:
+        return search(
+            asyncio.run(begun()),
+            most=states,
+            seen=lambda done: progress.update(task, completed=done),
+            expand=lambda worlds: pool.map(around, worlds, chunksize=4),
+        )
+
+
+def _silent() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def main() -> int:
@@ -42,12 +55,13 @@ def main() -> int:
     parser.add_argument("--person", type=int, default=2, help="things that Alice does (2)")
     parser.add_argument("--crashes", type=int, default=1, help="kills of the bot (1)")
     parser.add_argument("--losses", type=int, default=0, help="lost databases (0)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one per core)")
     options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    _silent()
     budget = Budget(options.person, options.crashes, options.losses)
     started = time.perf_counter()
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        found = asyncio.run(explore(budget, options.states, progress))
+        found = explore(budget, options.states, options.jobs, progress)
     out = Console()
     out.print(
         f"{found.states:,} states, {found.steps:,} steps in {time.perf_counter() - started:.0f} s; "

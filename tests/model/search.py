@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Protocol
 
 from tests.model.world import Action, SmallWorld
 
 Digest = bytes
+BATCH = 64
+"""States that are looked at before what they lead to is written down."""
 
 
 @dataclass
@@ -34,11 +39,41 @@ class Broken:
     path: Sequence[Action]
 
 
-async def search(
+class Expand(Protocol):
+    """Looks at frozen worlds, in their order."""
+
+    def __call__(self, worlds: Sequence[bytes]) -> Iterable[Around]: ...
+
+
+@dataclass(frozen=True)
+class Around:
+    """What was seen of one state: the steps from it, up to the first that breaks a law."""
+
+    steps: Sequence[tuple[Action, Digest, bytes]]
+    """What was done, and the world after it."""
+    moves: frozenset[tuple[str, str, str, str]]
+    why: str = ""
+    """The law that is broken."""
+    by: Action | None = None
+    """The step that broke it; none if it is broken in the state itself."""
+
+
+def around(frozen: bytes) -> Around:
+    """Look at one state, and take each step from it."""
+    return asyncio.run(_around(frozen))
+
+
+def one_by_one(worlds: Sequence[bytes]) -> Iterable[Around]:
+    """Look at each in this process."""
+    return map(around, worlds)
+
+
+def search(
     beginnings: Sequence[SmallWorld],
     *,
     most: int,
     seen: Callable[[int], object] = lambda states: None,
+    expand: Expand = one_by_one,
 ) -> Found:
     """Look at every state, at most so many of them; ends at the first law that is broken.
 
@@ -46,6 +81,7 @@ async def search(
         beginnings: where to start from.
         most: states that are looked at.
         seen: told how many states have been looked at.
+        expand: how to look at many; by several processes, perhaps. What is found is the same.
     """
     found = Found()
     came: dict[Digest, tuple[Digest, Action] | None] = {}
@@ -54,38 +90,50 @@ async def search(
         digest = _digest(world)
         if digest not in came:
             came[digest] = None
-            ahead.append((digest, world.frozen()))
-    while ahead:
-        if found.states >= most:
-            found.left = len(ahead)
-            return found
-        digest, frozen = ahead.popleft()
-        found.states += 1
-        seen(found.states)
-        world = SmallWorld.thawed(frozen)
-        try:
-            await world.check()
-            options = await world.options()
-            await world.comes_to_rest()
-        except Exception as error:
-            found.broken = Broken(_why(error), _path(came, digest))
-            return found
-        finally:
-            found.moves |= world.moves
-        for action in options:
-            found.steps += 1
-            after = SmallWorld.thawed(frozen)
-            try:
-                await after.do(action)
-            except Exception as error:
-                found.broken = Broken(_why(error), [*_path(came, digest), action])
+            ahead.append((digest, _packed(world)))
+    while ahead and found.states < most:
+        now = [ahead.popleft() for _ in range(min(len(ahead), most - found.states, BATCH))]
+        for (digest, _), near in zip(now, expand([frozen for _, frozen in now]), strict=True):
+            found.states += 1
+            found.moves |= near.moves
+            found.steps += len(near.steps)
+            seen(found.states)
+            if near.why:
+                path = _path(came, digest)
+                found.broken = Broken(near.why, [*path, near.by] if near.by else path)
                 return found
-            found.moves |= after.moves
-            reached = _digest(after)
-            if reached not in came:
-                came[reached] = (digest, action)
-                ahead.append((reached, after.frozen()))
+            for action, reached, frozen in near.steps:
+                if reached not in came:
+                    came[reached] = (digest, action)
+                    ahead.append((reached, frozen))
+    found.left = len(ahead)
     return found
+
+
+async def _around(frozen: bytes) -> Around:
+    frozen = zlib.decompress(frozen)
+    world = SmallWorld.thawed(frozen)
+    steps: list[tuple[Action, Digest, bytes]] = []
+    moves = world.moves
+    try:
+        await world.check()
+        options = await world.options()
+        await world.comes_to_rest()
+    except Exception as error:
+        return Around(steps, frozenset(moves), _why(error))
+    for action in options:
+        after = SmallWorld.thawed(frozen)
+        after.moves = moves
+        try:
+            await after.do(action)
+        except Exception as error:
+            return Around(steps, frozenset(moves), _why(error), action)
+        steps.append((action, _digest(after), _packed(after)))
+    return Around(steps, frozenset(moves))
+
+
+def _packed(world: SmallWorld) -> bytes:
+    return zlib.compress(world.frozen(), 1)
 
 
 def _digest(world: SmallWorld) -> Digest:

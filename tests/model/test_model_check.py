@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 import structlog
 
 from tests.model import beginnings, story
-from tests.model.search import search
+from tests.model.search import around, search
 from tests.model.world import ALICE, Action, Budget, SmallWorld
 
 
@@ -21,23 +24,23 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("begin", beginnings.EVERY)
-async def test_every_state_is_lawful_that_one_deed_leads_to(begin: beginnings.Beginning) -> None:
-    found = await search([await begin(Budget(person=1, crashes=0, losses=0))], most=1_000)
+def test_every_state_is_lawful_that_one_deed_leads_to(begin: beginnings.Beginning) -> None:
+    found = search([asyncio.run(begin(Budget(person=1, crashes=0, losses=0)))], most=1_000)
     assert found.broken is None, story.told(found.broken.why, found.broken.path)
     assert found.left == 0, "not all of it was searched"
     assert found.steps >= found.states > 1
 
 
 @pytest.mark.parametrize("begin", beginnings.EVERY)
-async def test_the_nearest_states_are_lawful_with_kills_and_a_lost_disk(
+def test_the_nearest_states_are_lawful_with_kills_and_a_lost_disk(
     begin: beginnings.Beginning,
 ) -> None:
-    found = await search([await begin(Budget(person=2, crashes=1, losses=1))], most=150)
+    found = search([asyncio.run(begin(Budget(person=2, crashes=1, losses=1)))], most=150)
     assert found.broken is None, story.told(found.broken.why, found.broken.path)
     assert found.states == 150
 
 
-async def test_a_broken_law_is_found_by_the_shortest_way(
+def test_a_broken_law_is_found_by_the_shortest_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lawful = SmallWorld.check
@@ -49,7 +52,7 @@ async def test_a_broken_law_is_found_by_the_shortest_way(
                 raise AssertionError("a Space was made")
 
     monkeypatch.setattr(SmallWorld, "check", no_space_may_be_made)
-    found = await search([await beginnings.nobody(Budget(3, 1, 0))], most=2_000)
+    found = search([asyncio.run(beginnings.nobody(Budget(3, 1, 0)))], most=2_000)
     assert found.broken is not None
     assert [(a.who, a.what) for a in found.broken.path] == [
         ("alice", "invites the bot to talk"),
@@ -64,6 +67,19 @@ async def test_a_broken_law_is_found_by_the_shortest_way(
     picture = story.drawn(found.broken.why, found.broken.path)
     assert picture.splitlines()[0] == "sequenceDiagram"
     assert len(picture.splitlines()) == 1 + 4 + 5 + 1
+
+
+def test_several_processes_find_the_same() -> None:
+    begin = asyncio.run(beginnings.settled(Budget(1, 1, 0)))
+    alone = search([begin], most=60)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        together = search([begin], most=60, expand=lambda worlds: pool.map(around, worlds))
+    assert (alone.states, alone.steps, alone.left) == (
+        together.states,
+        together.steps,
+        together.left,
+    )
+    assert alone.moves == together.moves
 
 
 async def test_a_world_thaws_as_it_was_frozen() -> None:
