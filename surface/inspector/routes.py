@@ -119,7 +119,7 @@ class Inspector:
 
     async def _overview(self, _: web.Request) -> web.Response:
         history = [view.happened(what) for what in self._hub.latest]
-        return _answer({**self._there().everything(), "history": history})
+        return web.json_response({**self._there().everything(), "history": history})
 
     async def _find(self, request: web.Request) -> web.Response:
         look, asked = self._there(), request.query
@@ -137,13 +137,13 @@ class Inspector:
         told = await _kept(self._there().room(request.query.get("id", "")))
         if told is None:
             raise web.HTTPNotFound(text="there is no such room\n")
-        return _answer(told)
+        return web.json_response(told)
 
     async def _user(self, request: web.Request) -> web.Response:
         told = await _kept(self._there().user(request.query.get("id", "")))
         if told is None:
             raise web.HTTPNotFound(text="there is no such person\n")
-        return _answer(told)
+        return web.json_response(told)
 
     def _there(self) -> Look:
         if self._look is None or self._hub.closed:
@@ -207,11 +207,6 @@ class Inspector:
             return {"now": look.now()}
         told = await _kept(look.user(user_id or "") if room_id is None else look.room(room_id))
         return {k: v for k, v in told.items() if k != "history"} if told else {"gone": True}
-
-
-def _answer(told: dict[str, Any]) -> web.Response:
-    """What is told, and as of when: transitions that a stream tells of may be in it already."""
-    return web.json_response({**told, "as_of": int(time.time() * 1000)})
 
 
 def _unstyled(picture: str) -> str:

@@ -77,6 +77,7 @@ def step(taken: Step) -> dict[str, Any]:
         "source": taken.source,
         "event": taken.event,
         "target": taken.target,
+        "at": taken.at,
         "ms": _milliseconds(taken.at),
         "cause": {"kind": taken.cause.kind, "name": taken.cause.name},
         "effects": [{"effect": w.effect, "lane": w.lane} for w in taken.effects],

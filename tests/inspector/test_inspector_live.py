@@ -118,6 +118,12 @@ async def test_a_room_and_all_of_them_are_told_of_one_transition(tmp_path: Path)
         _, news = await event(everything)
         assert news["now"]["counts"]["room"] == {"bound": 2, "archived": 1}
 
+        # Whoever follows and then asks for the record knows the step again that is in both.
+        asked = {"id": "!room00000"}
+        record = await (await session.get(f"{its.url}/inspector/api/room", params=asked)).json()
+        known = ("machine", "source", "event", "target", "at", "cause")
+        assert [it for it in record["history"] if all(it[k] == step[k] for k in known)]
+
         await its.archive("!room00001")
         _, news = await event(other)
         assert [step["room"] for step in news["happened"]] == ["!room00001"], "and not the other"

@@ -25,9 +25,14 @@ class Page {
     this.main.replaceChildren(...children.filter(Boolean));
   }
 
-  /** What has happened since the page was loaded: what came before is on it. */
+  /** The news are told from before the page is loaded on: these steps are on it already. */
+  shows(history) {
+    this.onIt = new Set(history.map(same));
+  }
+
+  /** What has happened that is not on the page. */
   since(steps) {
-    return steps.filter((step) => step.ms > this.asOf);
+    return steps.filter((step) => !this.onIt.has(same(step)));
   }
 
   /** Put what is new at the top of a list, and let go of what is old. */
@@ -48,7 +53,7 @@ export class OverviewPage extends Page {
 
   async load() {
     const told = await ask("overview", {}, this.signal);
-    this.asOf = told.as_of;
+    this.shows(told.history);
     this.cards = new Map(told.machines.map((machine) => [machine.machine, new Card(machine)]));
     this.feed = h("ol.feed", { "aria-label": "Latest transitions" }, told.history.map(told_of).reverse());
     this.queues = h("p.queues");
@@ -247,7 +252,7 @@ export class RoomPage extends OnePage {
 
   async load() {
     const told = await ask("room", { id: this.asked.room }, this.signal);
-    this.asOf = told.as_of;
+    this.shows(told.history);
     this.head = h("div.lead");
     this.changed({ room: told.room });
     this.states = told.now.states;
@@ -292,7 +297,7 @@ export class UserPage extends OnePage {
     const id = this.asked.user;
     const [told, rooms] = await Promise.all(
       [ask("user", { id }, this.signal), ask("find", { owner: id, machine: "room" }, this.signal)]);
-    this.asOf = told.as_of;
+    this.shows(told.history);
     this.head = h("div.lead");
     this.changed({ user: told.user });
     this.states = told.now.states;
@@ -334,6 +339,11 @@ function told_of(step) {
   const to = step.room ? link.room(step.room) : step.user ? link.user(step.user) : null;
   return h("li", {}, when(step.ms), chip(step.machine, step.machine, "machine"), h("span", {}, moved(step)),
     to ? h("a", { href: to }, whom) : null);
+}
+
+/** What tells a step from all others of a page. */
+function same({ machine, source, event, target, at, cause }) {
+  return JSON.stringify([machine, source, event, target, at, cause.name]);
 }
 
 /** A transition as a row of the record. */
