@@ -324,7 +324,7 @@ async def test_an_agents_question_survives_a_restart_of_its_turn(
 ) -> None:
     bot: Bot = await make_bot()
     desk = await onboard(await person("alice"), bot)
-    said, _ = await agent_asks(desk)
+    await agent_asks(desk)
     bot.kill()
     await bot.start()
     # The turn runs again and its question is open again, under the message that is there already.
