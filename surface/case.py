@@ -406,7 +406,9 @@ class Case:
             if table == "turns" and opened.machine.ended:
                 self.memory.running.pop(key, None)
             elif table == "turns" and key in self.memory.running:
-                self.memory.running[key].state = opened.machine.state
+                # Who only looked at it may have been overtaken by who moved it.
+                if any(move.moved for move in _moves(opened.machine)):
+                    self.memory.running[key].state = opened.machine.state
 
     def moves(self) -> list[Move]:
         """The events that machines have taken, machine by machine."""
@@ -497,9 +499,9 @@ class Case:
 
     def running_in(self, room_id: str) -> TurnMachine | None:
         """The turn that runs in a room just now."""
-        for turn_id in self.memory.running:
+        for turn_id in self.memory.turns_in(room_id):
             turn = self.turn(turn_id)
-            if turn is not None and turn.record.room_id == room_id and not turn.ended:
+            if turn is not None and not turn.ended:
                 return turn
         return None
 

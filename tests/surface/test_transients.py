@@ -191,3 +191,31 @@ async def test_an_answered_question_is_not_brought_back_by_a_slower_decision() -
     await slower
     assert (await answer).value == "s2"
     assert memory.dialogs == {}
+
+
+async def test_a_turn_is_not_set_back_by_a_slower_decision_that_only_looked_at_it() -> None:
+    """Somebody asks for `!help`, which looks at what runs, while the turn is taken up."""
+    gated = Gated()
+    gated.open.set()
+    await gated.save([Put("turns", "$event", document("turns", "waiting"), 0)])
+    gated.entered.clear()
+    gated.open.clear()
+    memory = Memory(running={"$event": Progress("!room", "waiting")})
+    ledger = Ledger(gated, memory, WORLD, Failpoints(None), SystemClock())
+
+    def looks(case: Case) -> bool:
+        return case.running_in("!room") is not None
+
+    def starts(case: Case) -> None:
+        turn = case.turn("$event")
+        assert turn is not None
+        turn.take("start")
+
+    settle = [Delete("outbox", "row")]
+    slower = asyncio.create_task(ledger.decide("$said", looks, by=BY, point="input", settle=settle))
+    await gated.entered.wait()
+    await ledger.decide("$event/start", starts, by=BY, point="input")
+    assert memory.running["$event"].state == "thinking"
+    gated.open.set()
+    assert (await slower).value
+    assert memory.running["$event"].state == "thinking"
