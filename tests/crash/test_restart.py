@@ -89,7 +89,12 @@ async def test_a_timeline_with_a_gap(make_bot: Make, person: Make) -> None:
         last = await alice.send(chat, text)
     await bot.start(timeout=60)
     at_start = bot.events()[: bot.events().index(bot.events("bot.ready")[0])]
-    filled = [line for line in at_start if line["event"] == "gap.filled" and line["room"] == chat]
+    # The room's own beginning may have been a gap, too, and the kill have come before it was filled.
+    filled = [
+        line
+        for line in at_start
+        if line["event"] == "gap.filled" and line["room"] == chat and line["inputs"]
+    ]
     assert len(filled) == 1, "no gap (send more), or filled twice"
     await alice.answer_to(chat, last, saying=late[-1], timeout=60)
     recalled = await ask(alice, chat, "what did I say?", "You said")
