@@ -50,13 +50,18 @@ def _silent() -> None:
 
 def main() -> int:
     """Search, and say what was found."""
-    parser = argparse.ArgumentParser(description="Every state that a small world can come to.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.model", description="Every state that a small world can come to."
+    )
     parser.add_argument("--states", type=int, default=5_000, help="look at so many at most (5,000)")
     parser.add_argument("--person", type=int, default=2, help="things that Alice does (2)")
     parser.add_argument("--crashes", type=int, default=1, help="kills of the bot (1)")
     parser.add_argument("--losses", type=int, default=0, help="lost databases (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one per core)")
     options = parser.parse_args()
+    for name in ("states", "jobs"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name}: at least 1")
     _silent()
     budget = Budget(options.person, options.crashes, options.losses)
     started = time.perf_counter()
