@@ -80,6 +80,8 @@ class Bot:
         self.env = dict(env or {})
         self.full = False
         """Whether it looks at all rooms first when it starts."""
+        self.program: Sequence[str] = ("-P", "-m", "surface")
+        """What Python runs as the bot."""
         self.returncode: int | None = None
         """How the last process ended; negative: by that signal."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,7 +120,7 @@ class Bot:
             self._run_starts_at = len(self._lines)
         out = (self.root / "stdout").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "surface", "run", "-c", str(config)]
+            [sys.executable, *self.program, "run", "-c", str(config)]
             + (["--full"] if self.full else []),
             stdin=subprocess.DEVNULL,
             stdout=out,
