@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from machines.effects import PLATFORM_CHAT_SEQ, Fresh
@@ -35,6 +35,7 @@ MAX_DEPTH = 200
 """How deep a body may nest; what can be written must be readable again from any stack."""
 
 _AS_IT_IS = frozenset({str, int, bool, type(None), Fresh})
+_MAY_HOLD_FRESH = frozenset({dict, list, Fresh})
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -83,7 +84,10 @@ def freeze(changes: Changes) -> tuple[Write, ...]:
         seen.add(at)
         if not storable_key(write.key):
             raise DocumentError(f"{write.table}/{write.key!r}: the key is not valid Unicode")
-        frozen.append(replace(write, body=_frozen_body(write)) if isinstance(write, Put) else write)
+        if isinstance(write, Put):
+            body = _frozen_body(write)
+            write = Put(write.table, write.key, body, write.expect, write.least_rev)  # noqa: PLW2901
+        frozen.append(write)
     return tuple(frozen)
 
 
@@ -193,19 +197,20 @@ def _frozen_body(put: Put) -> dict[str, Any]:
         try:
             if not isinstance(name, str):
                 raise TypeError("is not named by a text")
-            frozen[str.__str__(name)] = _frozen(value, 1)
+            frozen[str.__str__(name)] = value if type(value) in _AS_IT_IS else _frozen(value, 1)
         except TypeError as error:
             raise DocumentError(f"{at}: field `{name}` {error}") from None
     return frozen
 
 
-def _frozen(value: object, depth: int) -> Any:
+def _frozen(value: Any, depth: int) -> Any:
     """A copy made of plain JSON values and `Fresh`; what JSON cannot hold is a TypeError."""
-    if type(value) in _AS_IT_IS:
+    kind = type(value)
+    if kind in _AS_IT_IS:
         return value
     if depth > MAX_DEPTH:
         raise TypeError(f"nests deeper than {MAX_DEPTH} levels")
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"holds an object with the key {key!r}, which is not text")
@@ -279,7 +284,10 @@ def _resolved(value: Any, sequences: _Sequences) -> Any:
     """Fill in the ids of a frozen body; what is frozen has exact types."""
     kind = type(value)
     if kind is dict:
-        return {key: _resolved(inner, sequences) for key, inner in value.items()}
+        return {
+            key: _resolved(inner, sequences) if type(inner) in _MAY_HOLD_FRESH else inner
+            for key, inner in value.items()
+        }
     if kind is list:
         return [_resolved(inner, sequences) for inner in value]
     return sequences.issue(value) if kind is Fresh else value

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -234,13 +235,26 @@ def _parse(table: Table, key: str, shape: Shape, body: Mapping[str, Any]) -> obj
 
 
 def _plain(value: Any) -> Any:
-    """Like `dataclasses.asdict`, but leaves a `Fresh` as it is."""
-    if is_dataclass(value) and not isinstance(value, type):
-        if isinstance(value, Fresh):
-            return value
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    """Like `dataclasses.asdict`, but leaves a `Fresh`, and what it does not know, as it is."""
+    kind: type[object] = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is list or kind is tuple:
+        return [_plain(inner) for inner in value]
+    if kind is dict:
+        return {key: _plain(inner) for key, inner in value.items()}
+    if (names := _fields_of(kind)) is not None:  # type: ignore[arg-type]
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+_SCALARS = frozenset({str, int, bool, type(None)})
+
+
+@cache
+def _fields_of(kind: type) -> tuple[str, ...] | None:
+    if kind is Fresh or not is_dataclass(kind):
+        return None
+    return tuple(field.name for field in fields(kind))

@@ -1,8 +1,9 @@
 """TinyDB tables whose ids are our keys, read and written row by row.
 
 The rule: TinyDB's own methods (`get`, `search`, `update`, `remove`) work, and those that name ids
-touch only those rows. Its private pair `_read_table` / `_update_table` is what makes that possible;
-`tests/store` guards it, and pyproject pins tinydb below 5.
+touch only those rows; the store's own (`find`, `put`, `drop`) go to the row itself. TinyDB's private pair
+`_read_table` / `_update_table` is what makes that possible; `tests/store` guards it, and pyproject pins
+tinydb below 5.
 """
 
 from __future__ import annotations
@@ -95,15 +96,15 @@ class KeyedTable(Table):
 
     def find(self, key: str) -> Row | None:
         """Return one document, or None."""
-        return self.get(doc_id=key)  # type: ignore[call-overload, no-any-return]
+        return self._rows_storage().one(self.name, key)
 
     def put(self, key: str, row: Row) -> None:
         """Write a document as it is (`upsert` would merge it into what is there)."""
-        self._update_table(lambda rows: rows.__setitem__(key, row))
+        self._rows_storage().change(self.name, {key: row}, ())
 
     def drop(self, key: str) -> None:
         """Remove a document, if it is there."""
-        self.remove(doc_ids=[key])  # type: ignore[list-item]
+        self._rows_storage().change(self.name, {}, (key,))
 
     def starting_with(self, prefix: str) -> list[tuple[str, Row]]:
         """Return the documents whose key starts with `prefix`, ordered by key."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,6 +25,8 @@ _CREATE = """create table if not exists documents(
 ) without rowid"""
 _UPSERT = """insert into documents values (?, ?, ?)
     on conflict (tbl, key) do update set json = excluded.json"""
+
+_DELETE = "delete from documents where tbl = ? and key = ?"
 
 
 class SqliteRows(Storage):
@@ -98,15 +100,13 @@ class SqliteRows(Storage):
                     return
                 yield key, self._parsed(table, key, text)
 
-    def change(self, table: str, puts: Mapping[str, Row], gone: set[str]) -> None:
+    def change(self, table: str, puts: Mapping[str, Row], gone: Collection[str]) -> None:
         """Write and remove documents of one table, in the open transaction or one of its own."""
         with self.transaction():
-            self._sqlite.executemany(
-                "delete from documents where tbl = ? and key = ?", [(table, key) for key in gone]
-            )
-            self._sqlite.executemany(
-                _UPSERT, [(table, key, to_json(document)) for key, document in puts.items()]
-            )
+            for key in gone:
+                self._sqlite.execute(_DELETE, (table, key))
+            for key, document in puts.items():
+                self._sqlite.execute(_UPSERT, (table, key, to_json(document)))
 
     def read(self) -> dict[str, dict[str, Any]] | None:
         """Return everything (TinyDB's contract; used by `TinyDB.tables` and the like)."""

@@ -58,7 +58,7 @@ def resolve(effect: Any, ids: Mapping[Fresh, str]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Fresh):
+    if type(value) in _AS_IT_IS:
         return value
     if isinstance(value, Markdown):
         return {"markdown": str(value)}
@@ -82,4 +82,5 @@ def _text(value: Any) -> Any:
     return Text(value["key"], params)
 
 
+_AS_IT_IS = frozenset({str, int, bool, type(None), Fresh})
 _TEXT = frozenset(field.name for field in fields(Text))
