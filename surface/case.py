@@ -167,6 +167,8 @@ class Case:
     files: Sequence[FileIn] = ()
     """What the turn that the input becomes is asked with."""
     _open: dict[tuple[Table, str], _Open] = field(default_factory=dict)
+    _runs_were: dict[str, str | None] = field(default_factory=dict)
+    """By turn: the state that memory said it was in; None: it did not run."""
     _dialogs: dict[str, DialogMachine] = field(default_factory=dict)
     _dialogs_were: dict[str, tuple[Dialog, str] | None] = field(default_factory=dict)
     _trays: dict[tuple[str, str], TrayMachine] = field(default_factory=dict)
@@ -202,6 +204,7 @@ class Case:
                 "turns", turn_id, stored, Turn("", "", "", "", "", "", "")
             )
             progress = self.memory.running.get(turn_id)
+            self._runs_were[turn_id] = progress.state if progress else None
             state = progress.state if progress else document.state
             restored = self.memory.machines.take(
                 TurnMachine, document.record, state, live=progress is not None
@@ -274,15 +277,22 @@ class Case:
         return at in self.memory.trays if tray is None else tray.state == "holding"
 
     def transient_rooms(self) -> list[str]:
-        """The rooms whose open question or staged files this decision was based on."""
-        return sorted({*self._dialogs, *(room_id for room_id, _ in self._trays)})
+        """The rooms whose open question, staged files or turns this decision was based on."""
+        turns = (self._open[("turns", turn_id)].machine.record for turn_id in self._runs_were)
+        trays = (room_id for room_id, _ in self._trays)
+        return sorted({*self._dialogs, *trays, *(turn.room_id for turn in turns)})
 
     def transients_moved(self) -> bool:
         """Whether another decision has changed one of these since."""
-        return any(
-            self.memory.dialogs.get(room_id) is not was
-            for room_id, was in self._dialogs_were.items()
-        ) or any(self.memory.trays.get(at) is not was for at, was in self._trays_were.items())
+        running, dialogs, trays = self.memory.running, self.memory.dialogs, self.memory.trays
+        return (
+            any(dialogs.get(room_id) is not was for room_id, was in self._dialogs_were.items())
+            or any(trays.get(at) is not was for at, was in self._trays_were.items())
+            or any(
+                (running[turn_id].state if turn_id in running else None) != was
+                for turn_id, was in self._runs_were.items()
+            )
+        )
 
     def note_pace(self, user_id: str, sent: list[float]) -> None:
         """When somebody has said something lately; taken over with the commit."""
@@ -597,11 +607,9 @@ class Case:
         body = written(table, machine.record, machine.stored_state)
         moves = [move for move in _moves(machine) if move.event != "talk" or move.moved]
         least = self._least.get((table, key), 0)
-        if (
-            least <= document.rev
-            and body == opened.before
-            and not any(move.moved for move in moves)
-        ):
+        # How far a running turn has come is in memory only; of the others every move is recorded.
+        recorded = table != "turns" and any(move.moved for move in moves)
+        if least <= document.rev and body == opened.before and not recorded:
             return
         if table in ("rooms", "users"):
             more = [move.step(self.at, self.by) for move in moves]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -193,29 +193,43 @@ async def test_an_answered_question_is_not_brought_back_by_a_slower_decision() -
     assert memory.dialogs == {}
 
 
-async def test_a_turn_is_not_set_back_by_a_slower_decision_that_only_looked_at_it() -> None:
-    """Somebody asks for `!help`, which looks at what runs, while the turn is taken up."""
+async def test_how_far_a_turn_has_come_is_not_written_down(store: Store) -> None:
+    await store.save([Put("turns", "$event", document("turns", "waiting"), 0)])
+    memory = Memory(running={"$event": Progress("!room", "waiting")})
+    ledger = Ledger(store, memory, WORLD, Failpoints(None), SystemClock())
+    for event, state in (("start", "thinking"), ("delta", "streaming")):
+        await ledger.decide(f"$event/{event}", _takes(event), by=BY, point="input")
+        assert memory.running["$event"].state == state
+    stored = await store.get("turns", "$event")
+    assert stored is not None
+    assert stored.rev == 1
+
+
+async def test_a_turn_that_starts_is_not_set_back_by_a_slower_edit() -> None:
+    """The edit is still being written when the agent is about to be asked: it counts, and the turn runs."""
     gated = Gated()
-    gated.open.set()
-    await gated.save([Put("turns", "$event", document("turns", "waiting"), 0)])
-    gated.entered.clear()
-    gated.open.clear()
+    await MemoryStore.save(gated, [Put("turns", "$event", document("turns", "waiting"), 0)])
     memory = Memory(running={"$event": Progress("!room", "waiting")})
     ledger = Ledger(gated, memory, WORLD, Failpoints(None), SystemClock())
+    edit = _takes("replace", body="what I meant")
+    slower = asyncio.create_task(ledger.decide("$edit", edit, by=BY, point="input"))
+    await gated.entered.wait()
+    start = asyncio.create_task(ledger.decide("$start", _takes("start"), by=BY, point="input"))
+    for _ in range(50):
+        await asyncio.sleep(0)  # Time for it to overtake, if it could.
+    gated.open.set()
+    await slower
+    await start
+    assert memory.running["$event"].state == "thinking"
+    stored = await gated.get("turns", "$event")
+    assert stored is not None
+    assert stored.body["body"] == "what I meant"
 
-    def looks(case: Case) -> bool:
-        return case.running_in("!room") is not None
 
-    def starts(case: Case) -> None:
+def _takes(event: str, **details: Any) -> Callable[[Case], None]:
+    def decision(case: Case) -> None:
         turn = case.turn("$event")
         assert turn is not None
-        turn.take("start")
+        turn.take(event, **details)
 
-    settle = [Delete("outbox", "row")]
-    slower = asyncio.create_task(ledger.decide("$said", looks, by=BY, point="input", settle=settle))
-    await gated.entered.wait()
-    await ledger.decide("$event/start", starts, by=BY, point="input")
-    assert memory.running["$event"].state == "thinking"
-    gated.open.set()
-    assert (await slower).value
-    assert memory.running["$event"].state == "thinking"
+    return decision
