@@ -141,6 +141,11 @@ def decide(changes: tuple[Write, ...], read: Read, rules: Rules) -> Batch:
     return Batch(puts=puts, gone=gone, saved=Saved(revs=revs, ids=sequences.issued))
 
 
+def gives_out_ids(changes: Iterable[Write]) -> bool:
+    """Whether frozen changes hold a `Fresh`."""
+    return any(isinstance(write, Put) and _holds_fresh(write.body) for write in changes)
+
+
 def pack(stored: Stored) -> dict[str, Any]:
     """The document as it is kept: the body with its revision."""
     return {"rev": stored.rev, **stored.body}
@@ -278,6 +283,14 @@ def _counted(name: str, body: Body) -> int:
     if type(value) is not int or value < 0:
         raise DocumentError(f"meta/{name}: not a sequence, its value is {value!r}")
     return value
+
+
+def _holds_fresh(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict or kind is list:
+        inner = value.values() if kind is dict else value
+        return any(_holds_fresh(one) for one in inner if type(one) in _MAY_HOLD_FRESH)
+    return kind is Fresh
 
 
 def _resolved(value: Any, sequences: _Sequences) -> Any:

@@ -147,8 +147,12 @@ class KeyedDB(TinyDB):
             raise TypeError(f"{name} is not a KeyedTable")
         return table
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Writes to any tables inside are committed together; an exception undoes them."""
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """Writes to any tables inside are committed together; an exception undoes them.
+
+        Args:
+            durable: see `SqliteRows.transaction`.
+        """
         if not isinstance(self.storage, SqliteRows):
             raise TypeError("a KeyedDB lies on SqliteRows")
-        return self.storage.transaction()
+        return self.storage.transaction(durable=durable)

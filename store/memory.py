@@ -45,8 +45,8 @@ class MemoryStore:
             self._rules.check_readable(table, key, stored.body)
         return found
 
-    async def save(self, changes: Changes) -> Saved:
-        """Write all of `changes` or nothing; see `Store.save`."""
+    async def save(self, changes: Changes, *, durable: bool = True) -> Saved:
+        """Write all of `changes` or nothing; see `Store.save`. Nothing here survives anything."""
         self._require_open()
         batch = decide(freeze(changes), self._read, self._rules)
         texts = {at: to_json(pack(stored)) for at, stored in batch.puts.items()}

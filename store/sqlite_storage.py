@@ -1,14 +1,15 @@
 """SQLite rows as a TinyDB storage: a write costs the document, not the file.
 
 The rule: what is inside one `transaction()` is on the disk in full after a power cut, or not at all
-(WAL, `synchronous=FULL`). One connection, used by one thread at a time.
+(WAL, `synchronous=FULL`); what is inside one that is not durable, together with the next that is. One
+connection, used by one thread at a time.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +27,9 @@ _CREATE = """create table if not exists documents(
 _UPSERT = """insert into documents values (?, ?, ?)
     on conflict (tbl, key) do update set json = excluded.json"""
 
+# To fold the log back into the file takes the disk, too.
+_WAITING = ("pragma synchronous=full", "pragma wal_autocheckpoint=1000")
+_NOT_WAITING = ("pragma synchronous=normal", "pragma wal_autocheckpoint=0")
 _DELETE = "delete from documents where tbl = ? and key = ?"
 
 
@@ -41,6 +45,7 @@ class SqliteRows(Storage):
         super().__init__()
         self.path = path
         # The threads take turns by construction (see TinyStore), hence no check.
+        self._waits = True
         self._sqlite = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             if readonly:
@@ -48,7 +53,7 @@ class SqliteRows(Storage):
                 return
             self._require_sound()
             self._sqlite.execute("pragma journal_mode=wal")
-            self._sqlite.execute("pragma synchronous=full")
+            self._set(_WAITING)
             # Turns and outbox rows hold plaintext: zero what is deleted where that costs nothing.
             self._sqlite.execute("pragma secure_delete=fast")
             self._sqlite.execute(_CREATE)
@@ -57,11 +62,19 @@ class SqliteRows(Storage):
             raise
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that happens inside is committed together; an exception undoes it."""
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """All that happens inside is committed together; an exception undoes it.
+
+        Args:
+            durable: the commit waits for the disk. If not, it does not touch the disk at all: SQLite
+                (`synchronous=NORMAL`) appends it to the log, which the next that waits writes out in order.
+        """
         if self._sqlite.in_transaction:
             yield
             return
+        if durable is not self._waits:
+            self._set(_WAITING if durable else _NOT_WAITING)
+            self._waits = durable
         self._sqlite.execute("begin immediate")
         try:
             yield
@@ -125,6 +138,10 @@ class SqliteRows(Storage):
     def close(self) -> None:
         """Close the connection."""
         self._sqlite.close()
+
+    def _set(self, pragmas: Iterable[str]) -> None:
+        for pragma in pragmas:
+            self._sqlite.execute(pragma)
 
     def _require_sound(self) -> None:
         """Raise `sqlite3.DatabaseError` for a damaged or foreign file, before touching it."""

@@ -2,7 +2,9 @@
 
 One rule: `save` is the only way to change anything, and it is all or nothing. Every write names the
 revision it was decided on; if any of them has moved, `Conflict` is raised and nothing is written.
-When `save` returns, the change survives a power cut.
+When `save` returns, the change survives a power cut, and so do all that were saved before it. With
+`durable=False` it survives the end of the process at once, and a power cut as soon as a later save does: for
+changes of which nobody outside has heard. They are never kept without those before them.
 
 A body is a plain JSON object. Where it holds a `Fresh` (also inside lists and dicts), the store puts
 an id of that sequence there, a decimal string that was never given out before and never will be again.
@@ -136,8 +138,11 @@ class Store(Protocol):
         """
         ...
 
-    async def save(self, changes: Changes) -> Saved:
-        """Write all of `changes` in one durable transaction, or nothing.
+    async def save(self, changes: Changes, *, durable: bool = True) -> Saved:
+        """Write all of `changes` in one transaction, or nothing.
+
+        Args:
+            durable: wait for the disk. Where ids of a sequence are given out, that is always so.
 
         Raises:
             Conflict: an expected revision has moved.

@@ -1,8 +1,9 @@
 """The store in one file: TinyDB documents on SQLite rows.
 
 The rule: reads run where they are called (microseconds, committed data only); every save runs as
-one transaction on one writer thread, so that an fsync never holds up the event loop and saves
-never interleave. A save whose caller is cancelled is still whole.
+one transaction, and never do two interleave. One that waits for the disk runs on the writer thread, so that
+an fsync never holds up the event loop; one that does not is done where it is called, unless the writer is
+busy. A save whose caller is cancelled is still whole.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from store import documents
-from store.batch import Rules, decide, freeze, pack, storable_key, unpack
+from store.batch import Rules, decide, freeze, gives_out_ids, pack, storable_key, unpack
 from store.keyed_table import KeyedDB
 from store.lock import SURFACE, Owner, StateLock
 from store.store import (
@@ -33,6 +35,9 @@ from store.store import (
 )
 
 T = TypeVar("T")
+
+MOST_BEHIND = 100
+"""Saves that may be lost together by a power cut; the next one waits for the disk whatever it is."""
 
 _DAMAGED = (
     "The file was left as it is. Move it away together with its -wal and -shm files and restore a "
@@ -64,6 +69,10 @@ class TinyStore:
         except BaseException:
             self._writing.close()
             raise
+        self._busy = threading.Lock()
+        """Held by whoever uses the connection that writes."""
+        self._behind = 0
+        """Saves since the last that waited for the disk."""
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
 
     @classmethod
@@ -118,11 +127,20 @@ class TinyStore:
             self._rules.check_readable(table, key, stored.body)
         return found
 
-    async def save(self, changes: Changes) -> Saved:
-        """Write all of `changes` in one durable transaction, or nothing; see `Store.save`."""
+    async def save(self, changes: Changes, *, durable: bool = True) -> Saved:
+        """Write all of `changes` in one transaction, or nothing; see `Store.save`."""
         self._require_open()
         frozen = freeze(changes)
-        return await self._on_writer(lambda: self._save(frozen)) if frozen else Saved()
+        if not frozen:
+            return Saved()
+        durable = durable or self._behind >= MOST_BEHIND or gives_out_ids(frozen)
+        self._behind = 0 if durable else self._behind + 1
+        if not durable and self._busy.acquire(blocking=False):
+            try:
+                return self._save(frozen, durable=False)
+            finally:
+                self._busy.release()
+        return await self._on_writer(lambda: self._save_alone(frozen, durable=durable))
 
     async def aclose(self) -> None:
         """Finish the saves under way, then release the file and the lock; twice is no error."""
@@ -134,9 +152,13 @@ class TinyStore:
     async def _on_writer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work)
 
-    def _save(self, changes: tuple[Write, ...]) -> Saved:
+    def _save_alone(self, changes: tuple[Write, ...], *, durable: bool) -> Saved:
+        with self._busy:
+            return self._save(changes, durable=durable)
+
+    def _save(self, changes: tuple[Write, ...], *, durable: bool) -> Saved:
         database = self._writing
-        with _explained(self._path, "nothing was saved"), database.transaction():
+        with _explained(self._path, "nothing was saved"), database.transaction(durable=durable):
             batch = decide(changes, lambda table, key: _read(database, table, key), self._rules)
             for table, key in batch.gone:
                 database.keyed(table).drop(key)

@@ -199,7 +199,7 @@ class Actors:
             self.on_decrypted(row)
         settle = [Delete("inbox", row.key)]
         if event is None:
-            await self._ledger.save(settle, point="input")
+            await self._ledger.save(settle, point="input", durable=False)
             self.on_settled(row)
             return
         facts = Facts()
@@ -227,11 +227,12 @@ class Actors:
                 body=body,
                 thread=thread,
                 sender=sender,
+                quiet=True,
             )
         except Refused as refusal:
             # The decision and the diagram disagree: say so loudly, and do not try for ever.
             log.error("input.refused", room=row.room_id, input=row.key, why=str(refusal))
-            await self._ledger.save(settle, point="input")
+            await self._ledger.save(settle, point="input", durable=False)
         self.on_settled(row)
 
     def read(self, row: InboxRow) -> Input | None:

@@ -119,7 +119,8 @@ class Ingest:
             changes: list[Write] = [encode_row(row) for row in rows]
             changes.extend(encode_gap(gap) for gap in gaps)
             changes.append(self._token(raw["next_batch"], sync))
-            await self._ledger.save(changes, point="ingest")
+            # What a power cut takes of it is asked for again, with the token of before.
+            await self._ledger.save(changes, point="ingest", durable=False)
             self._sync, self._kept = sync, raw["next_batch"]
         self._seen.update(row.key for row in rows)
         for gap in gaps:

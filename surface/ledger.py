@@ -3,6 +3,11 @@
 The ledger reads what a decision needs, lets it decide, and saves the outcome in one transaction. On a
 conflict with another decision it reads again and decides again. What comes back is what to *do*: outbox
 rows with real ids, rooms with a new turn, turns that are over.
+
+A commit waits for the disk before anything is done because of it. Of one that has no effects nobody outside
+can hear before the next that has some, and a power cut takes it only with all that came after it: what came
+in is then found in /sync again, and what was carried out is carried out again, under the same transaction
+id. So these need not wait (`quiet`).
 """
 
 from __future__ import annotations
@@ -133,6 +138,7 @@ class Ledger:
         body: str = "",
         thread: str | None = None,
         sender: str = "",
+        quiet: bool = False,
     ) -> Decided[T]:
         """Run one decision to its commit.
 
@@ -143,6 +149,7 @@ class Ledger:
             point: name of the commit's failpoints.
             settle: what is done by this (the inbox or outbox row it came from).
             preload: documents it will surely need.
+            quiet: unless it has effects, nothing is done because of it that must not be done twice.
 
         Raises:
             StoreError: the store is not usable; nothing was written.
@@ -196,7 +203,11 @@ class Ledger:
                         case.release()
                         continue
                     saved = (
-                        await self.save(outcome.changes, point=point)
+                        await self.save(
+                            outcome.changes,
+                            point=point,
+                            durable=not quiet or bool(outcome.rows or outcome.mirrors),
+                        )
                         if outcome.changes
                         else Saved()
                     )
@@ -252,15 +263,18 @@ class Ledger:
                 return True
         return False
 
-    async def save(self, changes: Sequence[Write], *, point: str) -> Saved:
+    async def save(self, changes: Sequence[Write], *, point: str, durable: bool = True) -> Saved:
         """One commit, between its two failpoints.
+
+        Args:
+            durable: see `Store.save`.
 
         Raises:
             Conflict, SequenceSpent, StoreError: see `Store.save`.
         """
         self._failpoints.hit(f"commit.{point}.before")
         try:
-            saved = await self.store.save(changes)
+            saved = await self.store.save(changes, durable=durable)
         except StoreError as error:
             self.trouble = str(error)
             raise

@@ -312,6 +312,7 @@ class Outbox:
             by=_cause(row, result),
             settle=[Delete("outbox", row.key)],
             point="settle",
+            quiet=True,
         )
         waiter = self._waiters.pop(row.key, None)
         if waiter is not None and not waiter.done():

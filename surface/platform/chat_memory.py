@@ -60,6 +60,8 @@ class ChatMemory:
         installation_id: part of every key.
         agent_id: part of every key.
         now: the clock, for the dates of saves.
+        durable: an answer is on the disk before it is given; not needed where whoever shows it commits to the
+            same store before.
 
     Every method raises `CallFailed` where the store cannot be read or written.
     """
@@ -72,8 +74,9 @@ class ChatMemory:
         installation_id: str,
         agent_id: str,
         now: Callable[[], datetime],
+        durable: bool = True,
     ) -> None:
-        self._store = store
+        self._store, self._durable = store, durable
         self._table: MemoryTable = table
         self._installation_id = installation_id
         self._agent_id = agent_id
@@ -125,9 +128,8 @@ class ChatMemory:
                 loaded_from=before.loaded_from,
                 load_request=before.load_request,
             )
-            if await self._write(
-                Put(self._table, key, conversation_body(self._table, after), expect=rev)
-            ):
+            put = Put(self._table, key, conversation_body(self._table, after), expect=rev)
+            if await self._write(put, durable=self._durable):
                 return said
         raise _busy(self._table, key)
 
@@ -235,11 +237,11 @@ class ChatMemory:
             return 0, None
         return stored.rev, _parse(self._table, key, stored, parse)
 
-    async def _write(self, *writes: Put | Delete) -> bool:
+    async def _write(self, *writes: Put | Delete, durable: bool = True) -> bool:
         """Save, or say that something has moved meanwhile."""
         try:
             with _store_failures():
-                await self._store.save(writes)
+                await self._store.save(writes, durable=durable)
         except Conflict:
             return False
         return True

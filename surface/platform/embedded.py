@@ -40,7 +40,12 @@ class Embedded(ABC):
         now: Callable[[], datetime],
     ) -> None:
         self._memory = ChatMemory(
-            store, table, installation_id=installation_id, agent_id=agent_id, now=now
+            store,
+            table,
+            installation_id=installation_id,
+            agent_id=agent_id,
+            now=now,
+            durable=False,
         )
         self._streams = Streams(installation_id, agent_id)
 

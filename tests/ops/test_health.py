@@ -78,10 +78,10 @@ class FullDisk(MemoryStore):
 
     full = False
 
-    async def save(self, changes: Any) -> Any:
+    async def save(self, changes: Any, *, durable: bool = True) -> Any:
         if self.full:
             raise StoreError("x.db: nothing was saved: the disk is full")
-        return await super().save(changes)
+        return await super().save(changes, durable=durable)
 
 
 @pytest.fixture

@@ -21,12 +21,20 @@ from store import (
 from tests.store.store_rules import Lenient
 
 
-@pytest.fixture(params=["memory", "tiny"])
+class Hasty(TinyStore):
+    """Waits for the disk only when it is asked to."""
+
+    async def save(self, changes, *, durable=False):
+        return await super().save(changes, durable=durable)
+
+
+@pytest.fixture(params=["memory", "tiny", "tiny, not waiting"])
 async def store(request, tmp_path):
     if request.param == "memory":
         made = MemoryStore(rules=Lenient())
     else:
-        made = TinyStore.open(tmp_path / "lambda_matrix.db", rules=Lenient())
+        kind = TinyStore if request.param == "tiny" else Hasty
+        made = kind.open(tmp_path / "lambda_matrix.db", rules=Lenient())
     yield made
     await made.aclose()
 

@@ -1,5 +1,6 @@
 """The files on disk: who may open them, what they look like, and what happens when they are bad."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from machines.effects import Fresh
 from store import Delete, DocumentError, Put, Stored, StoreError, StoreLocked, TinyStore
+from store.tiny import MOST_BEHIND
 from tests.store.store_rules import Lenient
 
 HOLDER = """
@@ -334,4 +336,62 @@ async def test_a_commit_waits_for_the_disk(path):
     sqlite = store._writing.storage._sqlite
     assert sqlite.execute("pragma journal_mode").fetchone() == ("wal",)
     assert sqlite.execute("pragma synchronous").fetchone() == (2,)  # FULL
+    await store.aclose()
+
+
+async def heard(store, *, durable, changes):
+    """What SQLite is told while something is saved."""
+    sqlite, said = store._writing.storage._sqlite, []
+    sqlite.set_trace_callback(said.append)
+    await store.save(changes, durable=durable)
+    sqlite.set_trace_callback(None)
+    return [word.casefold() for word in said]
+
+
+async def test_a_commit_that_need_not_wait_is_before_the_next_that_does(path):
+    """SQLite's log is one file, written in order: what waits for the disk waits for all before it."""
+    store = opened(path)
+    sqlite = store._writing.storage._sqlite
+    for n, (durable, synchronous, checkpoints) in enumerate(
+        [(False, 1, 0), (False, 1, 0), (True, 2, 1000), (False, 1, 0), (True, 2, 1000)]
+    ):
+        said = await heard(store, durable=durable, changes=[Put("turns", str(n), {}, 0)])
+        assert said[-1] == "commit"
+        assert sqlite.execute("pragma synchronous").fetchone() == (synchronous,)
+        assert sqlite.execute("pragma wal_autocheckpoint").fetchone() == (checkpoints,)
+    await store.aclose()
+    again = opened(path)
+    assert [key for key, _ in await again.scan("turns")] == list("01234")
+    await again.aclose()
+
+
+async def test_a_commit_that_gives_out_an_id_always_waits(path):
+    """Somebody may hear of the id, and it must not be given out again."""
+    store = opened(path)
+    await store.save([Put("turns", "a", {"deep": [{"id": Fresh("x")}]}, 0)], durable=False)
+    assert store._writing.storage._sqlite.execute("pragma synchronous").fetchone() == (2,)
+    await store.aclose()
+
+
+async def test_only_so_many_commits_are_behind_the_disk(path):
+    store = opened(path)
+    sqlite, waited = store._writing.storage._sqlite, []
+    for n in range(2 * MOST_BEHIND + 2):
+        await store.save([Put("turns", str(n), {}, 0)], durable=False)
+        if sqlite.execute("pragma synchronous").fetchone() == (2,):
+            waited.append(n)
+    assert waited == [MOST_BEHIND, 2 * MOST_BEHIND + 1]
+    await store.aclose()
+
+
+async def test_one_that_need_not_wait_and_one_that_does_never_mix(path):
+    store = opened(path)
+    saves = [
+        store.save(
+            [Put("turns", f"{n} {table}", {"n": n}, 0) for table in "ab"], durable=n % 3 == 0
+        )
+        for n in range(60)
+    ]
+    await asyncio.gather(*saves)
+    assert len(await store.scan("turns")) == 120
     await store.aclose()

@@ -118,13 +118,13 @@ class Contended(MemoryStore):
     full = False
     rival: Put | None = None
 
-    async def save(self, changes):
+    async def save(self, changes, *, durable=True):
         if self.full:
             raise StoreError("the disk is full")
         if self.rival is not None:
             rival, self.rival = self.rival, None
             await super().save([rival])
-        return await super().save(changes)
+        return await super().save(changes, durable=durable)
 
 
 async def test_a_message_that_lost_a_race_joins_what_was_said_meanwhile():
@@ -139,7 +139,7 @@ async def test_a_message_that_lost_a_race_joins_what_was_said_meanwhile():
 
 async def test_a_store_that_always_moves_ends_in_an_error_and_not_in_a_loop():
     class Restless(MemoryStore):
-        async def save(self, changes):
+        async def save(self, changes, *, durable=True):
             raise Conflict([("echo", "any")])
 
     [event] = await events(an_echo(Restless()), message("$1", "hello"))

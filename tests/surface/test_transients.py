@@ -155,11 +155,11 @@ class Gated(MemoryStore):
         super().__init__()
         self.entered, self.open = asyncio.Event(), asyncio.Event()
 
-    async def save(self, changes: Sequence[Write]) -> Saved:
+    async def save(self, changes: Sequence[Write], *, durable: bool = True) -> Saved:
         if not self.entered.is_set():
             self.entered.set()
             await self.open.wait()
-        return await super().save(changes)
+        return await super().save(changes, durable=durable)
 
 
 async def test_an_answered_question_is_not_brought_back_by_a_slower_decision() -> None:
