@@ -104,6 +104,8 @@ class Inbox:
 
     async def attachments(self, files: list[FileIn]) -> tuple[Attachment, ...]:
         """The files that are there, as the agent is told of them."""
+        if not files:
+            return ()
         return await asyncio.to_thread(lambda: tuple(filter(None, map(self._attachment, files))))
 
     async def clean(self) -> int:
