@@ -253,9 +253,9 @@ class Case:
         """The open question of a room; a copy until the commit."""
         if room_id not in self._dialogs:
             was = self._dialogs_were[room_id] = self.memory.dialogs.get(room_id)
-            record, state = was or (Dialog(room_id), "idle")
+            record, state = copy.deepcopy(was) if was else (Dialog(room_id), "idle")
             self._dialogs[room_id] = self.memory.machines.take(
-                DialogMachine, copy.deepcopy(record), state, live=True
+                DialogMachine, record, state, live=True
             )
         return self._dialogs[room_id]
 
@@ -264,10 +264,8 @@ class Case:
         at = (room_id, user_id)
         if at not in self._trays:
             was = self._trays_were[at] = self.memory.trays.get(at)
-            record, state = was or (Tray(room_id, user_id), "empty")
-            self._trays[at] = self.memory.machines.take(
-                TrayMachine, copy.deepcopy(record), state, live=True
-            )
+            record, state = copy.deepcopy(was) if was else (Tray(room_id, user_id), "empty")
+            self._trays[at] = self.memory.machines.take(TrayMachine, record, state, live=True)
         return self._trays[at]
 
     def has_staged(self, room_id: str, user_id: str) -> bool:

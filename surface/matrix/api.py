@@ -132,6 +132,7 @@ class Api:
         self.server_time: float | None = None
         """What the homeserver's clock showed (HTTP: `Date`) when it answered last, in POSIX seconds."""
         self._noted = 0.0
+        self._date: str | None = None
 
     @property
     def server_now(self) -> float | None:
@@ -230,9 +231,11 @@ class Api:
         return _read(response.status, raw)
 
     def _note_time(self, date: str | None) -> None:
-        with suppress(TypeError, ValueError):  # None, or not a date
-            self.server_time = parsedate_to_datetime(date).timestamp()  # type: ignore[arg-type]
-            self._noted = time.monotonic()
+        if date != self._date:
+            self._date = date
+            with suppress(TypeError, ValueError):  # None, or not a date
+                self.server_time = parsedate_to_datetime(date).timestamp()  # type: ignore[arg-type]
+                self._noted = time.monotonic()
 
 
 def _lost(error: Exception) -> Lost:

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import structlog
 
@@ -116,11 +117,9 @@ class SyncLoop:
             await self.answered()
 
     async def _step(self, wait: float) -> None:
-        query = {"timeout": str(int(wait * 1000)), "filter": json.dumps(_filter(self.since))}
-        if self.since:
-            query["since"] = self.since
+        where = f"{CLIENT}/sync?timeout={int(wait * 1000)}&{_filter(self.since)}"
         # An initial or a first sync may take a busy homeserver minutes; a held one its timeout and more.
-        raw = await self._api.request("GET", f"{CLIENT}/sync", query=query, timeout=wait + 120)
+        raw = await self._api.request("GET", where, timeout=wait + 120)
         token = raw.get("next_batch")
         if not isinstance(token, str):
             raise Lost("the sync response has no next_batch")
@@ -134,14 +133,18 @@ class SyncLoop:
         await self._crypto.housekeeping()
 
 
-def _filter(since: str | None) -> dict[str, Any]:
-    """What a sync is to bring.
+def _filter(since: str | None) -> str:
+    """What a sync is to bring, as a part of its query.
 
     Synapse keeps responses for two minutes, by token and filter: a second start without a token would get
     what the first one got, and after it every response since, one by one. A filter of its own, with a type
     that nobody uses, gets what is true now.
     """
     if since:
-        return FILTER
+        return f"{_LATER}&{urlencode({'since': since})}"
     types = [*FIRST_ACCOUNT_DATA, f"lambda.surface.{secrets.token_hex(8)}"]
-    return {**FILTER, "room": {**FILTER["room"], "account_data": {"types": types}}}
+    first = {**FILTER, "room": {**FILTER["room"], "account_data": {"types": types}}}
+    return urlencode({"filter": json.dumps(first)})
+
+
+_LATER = urlencode({"filter": json.dumps(FILTER)})

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from store.documents import migrated
+from store.documents import VERSIONS, migrated
 from store.store import Conflict, Delete, DocumentError, Put, Store, Stored, StoreError
 
 from .interface import (
@@ -44,6 +44,9 @@ from .memory_documents import (
 
 REMEMBERED: Final = 500
 """How many messages a chat keeps. The document is written whole at every turn, so it has an end."""
+
+KEPT_READY: Final = 64
+"""Chats of which what was read or written last is kept, so that one more message costs one message."""
 
 _ATTEMPTS: Final = 100
 _REQUESTS: Final = 20
@@ -81,10 +84,12 @@ class ChatMemory:
         self._installation_id = installation_id
         self._agent_id = agent_id
         self._now = now
+        self._ready: dict[str, tuple[Mapping[str, Any], Conversation]] = {}
+        """By key, the latest last: a body, and what it says."""
 
     async def conversation(self, chat: ChatRef) -> Conversation | None:
         """Return the memory of a chat; None if it was never used."""
-        _, conversation = await self._read(self._chat_key(chat), conversation_of)
+        _, conversation, _ = await self._chat(self._chat_key(chat))
         return conversation
 
     async def describe(self, chat: ChatRef) -> ContextDescription:
@@ -117,7 +122,7 @@ class ChatMemory:
         """
         key = self._chat_key(chat)
         for _ in range(_ATTEMPTS):
-            rev, found = await self._read(key, conversation_of)
+            rev, found, text = await self._chat(key)
             before = found or Conversation(user_id=chat.user_id)
             if (known := before.find(message_id)) is not None:
                 return known
@@ -128,8 +133,10 @@ class ChatMemory:
                 loaded_from=before.loaded_from,
                 load_request=before.load_request,
             )
-            put = Put(self._table, key, conversation_body(self._table, after), expect=rev)
-            if await self._write(put, durable=self._durable):
+            cut = len(after.messages) <= len(before.messages)
+            body = conversation_body(self._table, after, begins=None if cut else text)
+            if await self._write(Put(self._table, key, body, rev), durable=self._durable):
+                self._keep_ready(key, body, after)
                 return said
         raise _busy(self._table, key)
 
@@ -170,7 +177,7 @@ class ChatMemory:
         """
         key = self._chat_key(into)
         for _ in range(_ATTEMPTS):
-            rev, there = await self._read(key, conversation_of)
+            rev, there, _ = await self._chat(key)
             _, save = await self._read(self._save_key(into.user_id, name), save_of)
             if there is not None:
                 if there.load_request != request_id:
@@ -228,6 +235,28 @@ class ChatMemory:
     async def _get(self, key: str) -> Stored | None:
         with _store_failures():
             return await self._store.get(self._table, key)
+
+    async def _chat(self, key: str) -> tuple[int, Conversation | None, str | None]:
+        """The revision of a chat, what it says, and its messages as text."""
+        stored = await self._get(key)
+        if stored is None:
+            return 0, None, None
+        body, conversation = self._ready.get(key, ({}, None))
+        if conversation is None or body != stored.body:
+            body = stored.body
+            conversation = _parse(self._table, key, stored, conversation_of)
+            self._keep_ready(key, body, conversation)
+        return (
+            stored.rev,
+            conversation,
+            body["messages"] if body["v"] == VERSIONS[self._table] else None,
+        )
+
+    def _keep_ready(self, key: str, body: Mapping[str, Any], conversation: Conversation) -> None:
+        self._ready.pop(key, None)
+        self._ready[key] = (body, conversation)
+        if len(self._ready) > KEPT_READY:
+            del self._ready[next(iter(self._ready))]
 
     async def _read(
         self, key: str, parse: Callable[[Mapping[str, Any]], _T]

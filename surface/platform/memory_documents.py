@@ -85,12 +85,19 @@ def _summary(messages: tuple[Remembered, ...]) -> str:
     return gist if len(gist) <= _SUMMARY_LENGTH else gist[: _SUMMARY_LENGTH - 1] + "…"
 
 
-def conversation_body(table: MemoryTable, conversation: Conversation) -> dict[str, Any]:
-    """The document of a chat."""
+def conversation_body(
+    table: MemoryTable, conversation: Conversation, *, begins: str | None = None
+) -> dict[str, Any]:
+    """The document of a chat.
+
+    Args:
+        begins: all messages but the last as text, if they are at hand.
+    """
+    messages = conversation.messages
     return {
         "v": VERSIONS[table],
         "user_id": conversation.user_id,
-        "messages": _messages_text(conversation.messages),
+        "messages": _messages_text(messages) if begins is None else _with(begins, messages[-1]),
         "loaded_from": conversation.loaded_from,
         "load_request": conversation.load_request,
     }
@@ -131,6 +138,12 @@ def save_of(body: Mapping[str, Any]) -> Save:
 
 def _messages_text(messages: tuple[Remembered, ...]) -> str:
     return json.dumps([_message_body(said) for said in messages])
+
+
+def _with(text: str, said: Remembered) -> str:
+    """The text of one message more."""
+    last = json.dumps(_message_body(said))
+    return f"[{last}]" if text == "[]" else f"{text[:-1]}, {last}]"
 
 
 def _messages(body: Mapping[str, Any]) -> tuple[Remembered, ...]:
