@@ -120,6 +120,8 @@ class Document(Generic[R]):
     rev: int
     history: list[dict[str, Any]]
     """Of rooms and persons; see `store.history`."""
+    body: dict[str, Any]
+    """What `written` would make of it, without the history; empty where there is no document yet."""
 
 
 def check(table: Table, key: str, body: dict[str, Any]) -> None:
@@ -178,13 +180,15 @@ def read(table: Table, key: str, stored: Stored | None, blank: R) -> Document[R]
         DocumentError: the document is not what this version writes.
     """
     if stored is None:
-        return Document(blank, None, 0, [])
+        return Document(blank, None, 0, [], {})
     shape = SHAPES[table]
     body = migrated(table, stored.body)
     if body.get("state") not in shape.states:
         raise DocumentError(f"{table}/{key}: unknown state {body.get('state')!r}")
     record = _parse(table, key, shape, body)
-    return Document(cast("R", record), body["state"], stored.rev, list(body.get("history", [])))
+    history = body.get("history", [])
+    body = {name: value for name, value in body.items() if name != "history"}
+    return Document(cast("R", record), body["state"], stored.rev, list(history), body)
 
 
 def written(table: Table, record: object, state: str, **more: Any) -> dict[str, Any]:

@@ -209,8 +209,7 @@ class Case:
             restored = self.memory.machines.take(
                 TurnMachine, document.record, state, live=progress is not None
             )
-            before = written("turns", document.record, restored.stored_state)
-            self._open[at] = _Open(restored, document, before)
+            self._open[at] = _Open(restored, document, document.body)
         machine = self._open[at].machine
         assert isinstance(machine, TurnMachine)
         return machine
@@ -447,7 +446,7 @@ class Case:
         if at not in self._open:
             document = read(table, key, self._stored(table, key), blank)
             machine = self.memory.machines.take(kind, document.record, document.state)
-            before = written(table, document.record, machine.stored_state)
+            before = document.body or written(table, document.record, machine.stored_state)
             self._open[at] = _Open(machine, document, before)
         return self._open[at].machine
 

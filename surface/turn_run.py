@@ -137,9 +137,9 @@ class Runner:
                 return Text("turn-agent-gone", {"id": turn.agent_id})
             log.error("turn.agent_not_usable", agent=turn.agent_id, why=failed.error.message)
             return self._failed(turn, failed.error)
-        await self._decide(turn.event_id, "start", repeatable=client.capabilities.dedupes)
+        dedupes = client.capabilities.dedupes
         # From here on an edit of the message comes too late; one that came just in time counts.
-        current = await self._turn(turn.event_id) or turn
+        current = await self._decide(turn.event_id, "start", repeatable=dedupes) or turn
         room = await self._ledger.store.get("rooms", room_key(turn.room_id))
         # The chat is its owner's, whoever speaks in it: what is kept of it goes when the owner is forgotten.
         owner = (room and room.body["matrix_user_id"]) or turn.user_id
@@ -321,14 +321,15 @@ class Runner:
             return None
         return read("turns", turn_id, stored, Turn("", "", "", "", "", "", "")).record
 
-    async def _decide(self, turn_id: str, event: str, **details: object) -> None:
-        await self._ledger.decide(
+    async def _decide(self, turn_id: str, event: str, **details: object) -> Turn | None:
+        decided = await self._ledger.decide(
             f"{turn_id}/{event}",
             lambda case: _take(case, turn_id, event, **details),
             by=Cause("bot", event),
             point="input",
             preload=[("turns", turn_id)],
         )
+        return decided.value
 
     async def _end(self, turn: Turn, event: str, body: str, ending: Text | None = None) -> None:
         self._ending.add(turn.event_id)
@@ -346,10 +347,12 @@ class Runner:
         )
 
 
-def _take(case: Case, turn_id: str, event: str, **details: object) -> None:
+def _take(case: Case, turn_id: str, event: str, **details: object) -> Turn | None:
+    """Let a turn take an event if it knows it; returns what is remembered of it then, if it is not over."""
     turn = case.turn(turn_id)
     if turn is not None and turn.knows(event):
         turn.take(event, **details)
+    return turn.record if turn is not None else None
 
 
 def _send_left(case: Case, turn_id: str, count: int) -> None:
