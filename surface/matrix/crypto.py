@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -113,11 +113,15 @@ class Crypto:
         unused = raw.get("device_unused_fallback_key_types")
         if isinstance(unused, list):
             self._wants_fallback = "signed_curve25519" not in unused
-        self._encrypted.update(_newly_encrypted(raw))
+        if new := _newly_encrypted(raw) - self._client.encrypted_rooms:
+            self._encrypted.update(new)
+            self._client.encrypted_rooms.update(new)
+            assert self._client.store is not None
+            self._client.store.save_encrypted_rooms(new)
         for event in _list(_object(raw.get("to_device")).get("events")):
             if isinstance(event, dict) and self._is_own(event):
                 self.own_messages(event)
-        news = _for_nio(raw, self._is_own)
+        news = _for_nio(raw, self._is_own, self._client.rooms)
         if news is None:
             return
         response = SyncResponse.from_dict(news)
@@ -419,17 +423,21 @@ def _newly_encrypted(raw: dict[str, Any]) -> set[str]:
 
 
 def _for_nio(
-    raw: dict[str, Any], left_out: Callable[[dict[str, Any]], bool]
+    raw: dict[str, Any], left_out: Callable[[dict[str, Any]], bool], known: Container[str]
 ) -> dict[str, Any] | None:
     """A copy for nio, which writes into what it parses, without the timeline's messages.
 
     None if nothing in it is news to the Olm machine, as in most syncs: nio would rewrite its tables.
+
+    Args:
+        known: the rooms that nio has to know. It keeps 20 kB of each it hears of; those that the bot sends
+            into by encryption it is told of then (`_ready`).
     """
     slim = {k: v for k, v in raw.items() if k != "rooms"}
     rooms = _object(raw.get("rooms"))
     joined = {}
     for room_id, room in _object(rooms.get("join")).items():
-        if not isinstance(room, dict):
+        if not isinstance(room, dict) or room_id not in known:
             continue
         timeline = _object(room.get("timeline"))
         events = _list(timeline.get("events"))
