@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from asyncio import Lock
+from asyncio import Lock, get_running_loop
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -241,7 +241,8 @@ class Ledger:
             )
             for listener in self._listeners:
                 listener(decided)
-            _tell(decided)
+            # Whoever was woken goes first.
+            get_running_loop().call_soon(_tell, decided)
             return decided
         raise RuntimeError(f"decision {cause} met {PATIENCE} conflicts in a row")
 
