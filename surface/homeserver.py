@@ -284,7 +284,7 @@ class Homeserver:
             self._log_start = log.tell()
             # A session of its own: Ctrl-C in the terminal is for us, and we stop the server when
             # nothing needs it any more.
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603  # nosec B603 # our own words
                 [sys.executable, "-P", str(_CHILD), "-c", str(config)],
                 stdin=subprocess.PIPE,
                 stdout=log,

@@ -70,7 +70,7 @@ def lit(
         xml.etree.ElementTree.ParseError: `svg` is no well-formed XML.
     """
     ET.register_namespace("", SVG)
-    root = ET.fromstring(svg)  # noqa: S314 - our own file
+    root = ET.fromstring(svg)  # noqa: S314  # nosec B314 # our own file
     _clear(root)
     boxes = {g.get("data-state", ""): g for g in root.iter(_GROUP) if g.get("data-state")}
     visited = {state for source, _, target in path for state in (source, target)}
