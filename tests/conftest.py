@@ -1,6 +1,7 @@
 """Fixtures for all tests; see `tests/rig/fixtures.py`. Nothing starts until a test asks for it."""
 
 import pytest
+from hypothesis import settings
 
 from tests.rig.fixtures import (
     bot,
@@ -34,6 +35,9 @@ __all__ = [
     "shared_bots",
     "someone",
 ]
+
+
+settings.register_profile("long", max_examples=10_000)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
