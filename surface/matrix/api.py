@@ -20,6 +20,8 @@ from urllib.parse import quote, urlencode
 from aiohttp import ClientError, ClientResponse, ClientTimeout
 from nio import AsyncClient
 
+from surface.matrix.shallow import parse
+
 CLIENT = "/_matrix/client/v3"
 UPLOAD = "/_matrix/media/v3/upload"
 
@@ -247,7 +249,7 @@ def _read(status: int, raw: bytes) -> dict[str, Any]:
         # Also where a proxy says so, in its own words.
         raise MatrixError(status, "M_TOO_LARGE", "too large to be uploaded")
     try:
-        answer = json.loads(raw)
+        answer = parse(raw)
         if not isinstance(answer, dict):
             raise ValueError("not an object")
     except ValueError as error:

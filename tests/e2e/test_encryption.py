@@ -480,7 +480,11 @@ def no_messages(bot_key: str) -> list[tuple[str, dict[str, Any]]]:
         "request_id": "r",
         "requesting_device_id": "NOPE",
     }
+    nested: dict[str, Any] = {}
+    for _ in range(700):
+        nested = {"x": nested}
     return [
+        ("org.example.deep", nested),
         *(
             ("m.room.encrypted", content)
             for content in (*sealed, {}, {**olm, "ciphertext": "text"})

@@ -25,3 +25,42 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
 def test_what_synapse_sent_is_taken(life: Living) -> None:
     for response in SHAPES:
         life.hears(json.dumps(response).encode())
+
+
+def deep(depth: int) -> str:
+    return '{"x":' * depth + "1" + "}" * depth
+
+
+def to_device(event: str) -> str:
+    return f'{{"next_batch": "n", "to_device": {{"events": [{event}]}}}}'
+
+
+def joined(room: str) -> str:
+    return f'{{"next_batch": "n", "rooms": {{"join": {{"!room": {room}}}}}}}'
+
+
+def told(part: str, *events: str) -> str:
+    return joined(f'{{"{part}": {{"events": [{", ".join(events)}]}}}}')
+
+
+HELLO = '{"type": "m.room.message", "event_id": "$1", "sender": "@alice:hs", "content": {%s}}'
+TEXT = '"msgtype": "m.text", "body": "hello"'
+MEMBER = (
+    '{"type": "m.room.member", "state_key": "@alice:hs", "event_id": "$1", "sender": "@alice:hs",'
+    ' "content": {"membership": "join", "x": %s}}'
+)
+DEPTHS = (150, 400, 700, 900, 2_000, 100_000)
+ENDED_IT = {
+    **{
+        f"to-device message, {n} deep": to_device(f'{{"type": "x", "content": {deep(n)}}}')
+        for n in DEPTHS
+    },
+    **{f"state, {n} deep": told("state", MEMBER % deep(n)) for n in DEPTHS},
+    **{f"message, {n} deep": told("timeline", HELLO % f'{TEXT}, "x": {deep(n)}') for n in DEPTHS},
+}
+"""By what it was, a response that ended the bot once."""
+
+
+@pytest.mark.parametrize("response", [pytest.param(r, id=name) for name, r in ENDED_IT.items()])
+def test_what_ended_it_once(life: Living, response: str) -> None:
+    life.hears(response.encode())

@@ -1,0 +1,68 @@
+"""JSON of a homeserver's, cut where it nests too deep for anybody to read.
+
+Anybody can write an event of a thousand objects in one another, to the bot's device without even sharing
+a room with it. Parsers, copies and checks recurse, and would end in the middle of everything else that came
+with it. So what lies deeper than `DEEPEST` is `null`, for all who read; no event that means something is a
+tenth as deep.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+DEEPEST = 100
+"""How many arrays and objects may stand in one another."""
+
+_PARTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]|[^][{}"]+|"', re.DOTALL)
+
+
+def parse(raw: bytes) -> Any:
+    """The value of a JSON text, with `None` in the place of what lies too deep.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        value = json.loads(raw)
+    except RecursionError:
+        value = json.loads(_cut(raw))
+    _flatten(value)
+    return value
+
+
+def _flatten(value: Any) -> None:
+    """Level by level, for a walk down would recurse itself."""
+    level = [value]
+    for _ in range(DEEPEST - 1):
+        level = [
+            inner
+            for outer in level
+            if outer.__class__ is dict or outer.__class__ is list
+            for inner in (outer.values() if outer.__class__ is dict else outer)
+        ]
+        if not level:
+            return
+    for outer in level:
+        if isinstance(outer, dict | list):
+            for key, inner in list(outer.items() if isinstance(outer, dict) else enumerate(outer)):
+                if isinstance(inner, dict | list):
+                    outer[key] = None
+
+
+def _cut(raw: bytes) -> bytes:
+    """The text as far as a parser can follow."""
+    kept: list[bytes] = []
+    depth = 0
+    for found in _PARTS.finditer(raw):
+        part = found[0]
+        if part in b"[{":
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept.append(b"null")
+        if depth <= DEEPEST:
+            kept.append(part)
+        if part in b"]}":
+            depth -= 1
+    return b"".join(kept)
