@@ -60,6 +60,7 @@ class Crypto:
         self._locks: dict[str, asyncio.Lock] = {}
         self._encrypted = set(client.encrypted_rooms)
         self._wants_fallback = False
+        self._pieces = 0
         self.own_messages: Callable[[dict[str, Any]], None] = lambda event: None
         """Takes the to-device messages that this device has sent to itself."""
         assert client.olm is not None
@@ -107,7 +108,7 @@ class Crypto:
         Timeline messages are left out: they are decrypted when they are taken up.
         """
         left = _object(raw.get("device_one_time_keys_count")).get("signed_curve25519")
-        if isinstance(left, int):
+        if type(left) is int and left >= 0:
             # By nio 0 is taken for "not told"; without new one-time keys nobody can write to us.
             self._olm.uploaded_key_count = left
         unused = raw.get("device_unused_fallback_key_types")
@@ -121,15 +122,23 @@ class Crypto:
         for event in _list(_object(raw.get("to_device")).get("events")):
             if isinstance(event, dict) and self._is_own(event):
                 self.own_messages(event)
-        news = _for_nio(raw, self._is_own, self._client.rooms)
-        if news is None:
-            return
-        response = SyncResponse.from_dict(news)
-        if isinstance(response, SyncResponse):
-            with _unharmed("sync"):
+        for piece in _for_nio(raw, self._is_own, self._client.rooms):
+            if not await self._give(piece):
+                for smaller in _event_by_event(piece):
+                    await self._give(smaller)
+
+    async def _give(self, piece: dict[str, Any]) -> bool:
+        """Let nio see a part of a sync response; False if it breaks on it."""
+        self._pieces += 1
+        # Nio passes over a response whose token it has seen.
+        whole = {**copy.deepcopy(piece), "next_batch": str(self._pieces)}
+        with _unharmed("sync"):
+            response = SyncResponse.from_dict(whole)
+            if isinstance(response, SyncResponse):
                 await self._client.receive_response(response)
-        else:
+                return True
             log.warning("sync.not_understood_by_nio", why=str(response))
+        return False
 
     async def housekeeping(self) -> None:
         """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync."""
@@ -161,7 +170,7 @@ class Crypto:
             return None
         try:
             plain = self._client.decrypt_event(parsed)
-        except (EncryptionError, LocalProtocolError, ValueError, KeyError, TypeError):
+        except _HOSTILE:
             return None
         source = dict(plain.source)
         if source.get("sender") != event.get("sender"):
@@ -424,40 +433,47 @@ def _newly_encrypted(raw: dict[str, Any]) -> set[str]:
 
 def _for_nio(
     raw: dict[str, Any], left_out: Callable[[dict[str, Any]], bool], known: Container[str]
-) -> dict[str, Any] | None:
-    """A copy for nio, which writes into what it parses, without the timeline's messages.
+) -> Iterator[dict[str, Any]]:
+    """What is news to the Olm machine, without the timeline's messages, in pieces: somebody's event that nio
+    breaks on must not keep another's membership, keys or devices from it.
 
-    None if nothing in it is news to the Olm machine, as in most syncs: nio would rewrite its tables.
+    Nothing, as in most syncs: nio would rewrite its tables.
 
     Args:
         known: the rooms that nio has to know. It keeps 20 kB of each it hears of; those that the bot sends
             into by encryption it is told of then (`_ready`).
     """
-    slim = {k: v for k, v in raw.items() if k != "rooms"}
-    rooms = _object(raw.get("rooms"))
-    joined = {}
-    for room_id, room in _object(rooms.get("join")).items():
+    for event in _list(_object(raw.get("to_device")).get("events")):
+        if isinstance(event, dict) and not left_out(event):
+            yield {"to_device": {"events": [event]}}
+    for room_id, room in _object(_object(raw.get("rooms")).get("join")).items():
         if not isinstance(room, dict) or room_id not in known:
             continue
-        timeline = _object(room.get("timeline"))
-        events = _list(timeline.get("events"))
-        states = [e for e in events if isinstance(e, dict) and "state_key" in e]
-        if states or _object(room.get("state")).get("events"):
-            joined[room_id] = {
-                **room,
-                "ephemeral": {"events": []},
-                "account_data": {"events": []},
-                "timeline": {**timeline, "events": states},
-            }
+        told = [*_states(room.get("state")), *_states(room.get("timeline"))]
+        if told:
+            yield _of_room(room_id, told)
+    # Last: whose devices matter depends on who is in the rooms.
     devices = _object(raw.get("device_lists"))
-    to_device = [
-        event
-        for event in _list(_object(raw.get("to_device")).get("events"))
-        if isinstance(event, dict) and not left_out(event)
-    ]
-    told = to_device, devices.get("changed"), devices.get("left")
-    if not joined and not any(told):
-        return None
-    slim["to_device"] = {"events": to_device}
-    slim["rooms"] = {"join": joined, "invite": {}, "leave": {}}
-    return copy.deepcopy(slim)
+    changed, left = (
+        [user for user in _list(devices.get(kind)) if isinstance(user, str)]
+        for kind in ("changed", "left")
+    )
+    if changed or left:
+        yield {"device_lists": {"changed": changed, "left": left}}
+
+
+def _event_by_event(piece: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a piece tells of a room, in pieces of one event."""
+    for room_id, room in _object(piece.get("rooms")).get("join", {}).items():
+        for event in room["timeline"]["events"]:
+            yield _of_room(room_id, [event])
+
+
+def _of_room(room_id: str, states: list[dict[str, Any]]) -> dict[str, Any]:
+    timeline = {"events": states, "limited": False, "prev_batch": ""}
+    return {"rooms": {"join": {room_id: {"timeline": timeline}}, "invite": {}, "leave": {}}}
+
+
+def _states(part: Any) -> list[dict[str, Any]]:
+    events = _list(_object(part).get("events"))
+    return [event for event in events if isinstance(event, dict) and "state_key" in event]
