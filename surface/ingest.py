@@ -213,8 +213,8 @@ class Ingest:
         return next((sent_at(e, now) for e in state if e.get("state_key") == self._me), None)
 
     def _new(self, rows: list[InboxRow]) -> list[InboxRow]:
-        """The inputs that are not known yet, nor answered before the token was lost."""
-        rows = [row for row in rows if row.key not in self._seen]
+        """The inputs that are not known yet, nor answered before the token was lost; each once."""
+        rows = list({row.key: row for row in rows if row.key not in self._seen}.values())
         if self._said:
             rows = [row for row in rows if self._said.isdisjoint(_answers(row.key))]
         return rows

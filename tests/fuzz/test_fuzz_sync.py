@@ -57,6 +57,7 @@ ENDED_IT = {
     },
     **{f"state, {n} deep": told("state", MEMBER % deep(n)) for n in DEPTHS},
     **{f"message, {n} deep": told("timeline", HELLO % f'{TEXT}, "x": {deep(n)}') for n in DEPTHS},
+    "an event twice": told("timeline", HELLO % TEXT, HELLO % TEXT),
     "a part of a room that is none": joined(
         '{"unread_thread_notifications": {"$t": []}, "state": {"events": [%s]}}' % (MEMBER % 1)
     ),
