@@ -218,7 +218,9 @@ INTERESTING = frozenset(
 def interesting(event: dict[str, Any], me: str) -> bool:
     """Say whether a timeline or state event is an input; own messages never are."""
     kind, sender = event.get("type"), event.get("sender")
-    if kind not in INTERESTING or not _is_id(event.get("event_id")):
+    if not isinstance(kind, str) or kind not in INTERESTING:
+        return False
+    if not _is_id(event.get("event_id")):
         return False
     if kind == MARKER:
         return sender == me

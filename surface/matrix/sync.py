@@ -27,6 +27,8 @@ TIMEOUT = 30.0
 """Seconds the homeserver may hold a sync open (spec: `timeout`)."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds to wait after the first failure, and at most."""
+LONGEST_TOKEN = 4_096
+"""Characters of a sync token; it goes into the address of the next request."""
 
 FILTER: dict[str, Any] = {
     "presence": {"types": []},
@@ -121,8 +123,8 @@ class SyncLoop:
         # An initial or a first sync may take a busy homeserver minutes; a held one its timeout and more.
         raw = await self._api.request("GET", where, timeout=wait + 120)
         token = raw.get("next_batch")
-        if not isinstance(token, str):
-            raise Lost("the sync response has no next_batch")
+        if not isinstance(token, str) or not token.isprintable() or len(token) > LONGEST_TOKEN:
+            raise Lost("the sync response has no next_batch, or none that could be sent back")
         # To-device messages are deleted on the homeserver by the next sync, so nio keeps them first.
         await self._crypto.take_sync(raw)
         await self._keep(raw, self.since)

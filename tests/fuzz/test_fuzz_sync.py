@@ -58,6 +58,9 @@ ENDED_IT = {
     **{f"state, {n} deep": told("state", MEMBER % deep(n)) for n in DEPTHS},
     **{f"message, {n} deep": told("timeline", HELLO % f'{TEXT}, "x": {deep(n)}') for n in DEPTHS},
     "an event twice": told("timeline", HELLO % TEXT, HELLO % TEXT),
+    "a type that is none": told("timeline", '{"type": [], "event_id": "$1", "sender": "@a:hs"}'),
+    "a token that is no text": '{"next_batch": "\\ud800"}',
+    "a token that fits into no address": '{"next_batch": "%s"}' % ("x" * 70_000),
     "a part of a room that is none": joined(
         '{"unread_thread_notifications": {"$t": []}, "state": {"events": [%s]}}' % (MEMBER % 1)
     ),
