@@ -13,7 +13,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
 import structlog
@@ -123,7 +123,7 @@ class SyncLoop:
         # An initial or a first sync may take a busy homeserver minutes; a held one its timeout and more.
         raw = await self._api.request("GET", where, timeout=wait + 120)
         token = raw.get("next_batch")
-        if not isinstance(token, str) or not token.isprintable() or len(token) > LONGEST_TOKEN:
+        if not _is_token(token):
             raise Lost("the sync response has no next_batch, or none that could be sent back")
         # To-device messages are deleted on the homeserver by the next sync, so nio keeps them first.
         await self._crypto.take_sync(raw)
@@ -133,6 +133,11 @@ class SyncLoop:
         if isinstance(to_device, dict) and to_device.get("events"):
             self.on_keys()
         await self._crypto.housekeeping()
+
+
+def _is_token(value: Any) -> TypeGuard[str]:
+    """Whether the next request can carry it; an empty one would begin anew."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN and value.isprintable()
 
 
 def _filter(since: str | None) -> str:

@@ -16,7 +16,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from surface.login import DATABASE, MATRIX_STORE
 from surface.matrix import session as sessions
 from surface.matrix import sync as syncing
 from surface.matrix.session import Session
+from surface.mirrors.content import INSTALLATION
 from surface.serve import running
 from tests.fuzz.shapes import ALICE, HOME, ME, ROOM, SPACE
 
@@ -61,7 +62,7 @@ class Home:
         self.changed = asyncio.Event()
         self.asking = asyncio.Event()
         """Set while the bot waits for news: it is done with all that it got."""
-        self.account_data: dict[str, Any] = {}
+        self.account_data: dict[str, bytes] = {}
         self._device_keys: Any = {}
         self._ids = itertools.count(1)
 
@@ -81,10 +82,10 @@ class Home:
             return web.Response(body=given, content_type="application/json")
         if "/account_data/" in path:
             if request.method == "PUT":
-                self.account_data[path] = body
+                self.account_data[path] = json.dumps(body).encode()
             elif path not in self.account_data:
                 return web.json_response({"errcode": "M_NOT_FOUND", "error": ""}, status=404)
-            return web.json_response(self.account_data[path])
+            return web.Response(body=self.account_data[path], content_type="application/json")
         if request.method == "PUT" and path.startswith("rooms/"):
             self.sent.append((path.split("/")[1], body))
             self.changed.set()
@@ -126,24 +127,49 @@ class Life:
         self._turn = itertools.count(1)
 
     async def hears(self, responses: tuple[bytes, ...]) -> None:
+        """All of them, and then a good one; see `Living.hears`."""
         await self._reset()
+        number = await self.answers(*responses)
+        await self._until(self.home.syncs.empty)
+        await self._idle()
+        assert self._app.sync.since == f"good{number}"
+        await self._whole()
+
+    async def answers(self, *responses: bytes) -> int:
+        """Carol is answered after these responses; returns which of her commands it was."""
         number = next(self._turn)
         self.home.sent.clear()
         for response in (*responses, _good(number)):
             self.home.syncs.put_nowait(response)
         said = f"$good{number}"
         await self._until(lambda: any(_answers(content, said) for _, content in self.home.sent))
-        await self._until(self.home.syncs.empty)
-        await self._idle()
-        assert self._app.sync.since == f"good{number}"
-        await self._whole()
+        return number
+
+    async def settled(self) -> None:
+        """Nothing more happens, or what happens is tried again and again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await self._idle()
 
     async def end(self) -> None:
         self.running.cancel()
         await asyncio.gather(self.running, return_exceptions=True)
         await self._end()
 
-    async def _until(self, holds: Any) -> None:
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        try:
+            await self._waited(holds)
+        except TimeoutError:
+            raise AssertionError(f"it does not go on: {self._standing()}") from None
+
+    def _standing(self) -> str:
+        app = self._app
+        waiting = [row.key for row in app.actors.waiting]
+        effects = [type(row.effect).__name__ for row in app.outbox.rows]
+        tasks = [f"{task.get_name()}: {task.get_stack(limit=3)}" for task in asyncio.all_tasks()]
+        return "\n".join([f"since {app.sync.since}", f"{waiting} {effects}", *tasks])
+
+    async def _waited(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(TIMEOUT):
             while not holds():
                 self.home.changed.clear()
@@ -165,14 +191,20 @@ class Life:
 
     async def _whole(self) -> None:
         """Every document can be read, every input is settled or waits for keys, every effect is done."""
+        await self.readable()
         store = self._app.ledger.store
-        for table, blank in (("users", User("")), ("rooms", Room(""))):
-            for key, stored in await store.scan(table):
-                read(table, key, stored, blank)
         assert {key for key, _ in await store.scan("inbox")} == self._app.actors.parked
         assert [decode_row(key, row.body) for key, row in await store.scan("outbox")] == []
         assert await store.scan("turns") == []
         assert await store.scan("dirty") == []
+
+    async def readable(self) -> None:
+        """What it wrote of people and rooms, it can read."""
+        store = self._app.ledger.store
+        for key, stored in await store.scan("users"):
+            read("users", key, stored, User(""))
+        for key, stored in await store.scan("rooms"):
+            read("rooms", key, stored, Room(""))
 
     async def _reset(self) -> None:
         """Everybody's documents as they were; what only memory knows is forgotten."""
@@ -241,9 +273,11 @@ def people() -> list[Write]:
     return puts
 
 
-async def _seed(state: Path, url: str) -> None:
+async def _seed(state: Path, url: str, *, empty: bool) -> None:
     """A state directory in which nothing is missing, so that no room has to be looked at first."""
     sessions.keep(state / MATRIX_STORE, Session(url, ME, "DEVICE", "token", "pickle"))
+    if empty:
+        return
     store = TinyStore.open(state / DATABASE)
     token = {"v": VERSIONS["meta"], "token": "begin", "sync": 1}
     sequence = {"v": VERSIONS["meta"], "value": 100}
@@ -268,7 +302,8 @@ class Living:
         """The bot gets these responses to /sync, and then a good one with a command of Carol's."""
         try:
             self._loop.run_until_complete(self._hears(responses))
-        except BaseException:
+        except BaseException as error:
+            error.add_note("\n".join(repr(response)[:2_000] for response in responses))
             self.end()
             raise
 
@@ -278,6 +313,28 @@ class Living:
         self._complaints.clear()
         await self._life.hears(responses)
         assert self._complaints == []
+
+    def starts(
+        self, *responses: bytes, **how: Any
+    ) -> tuple[Exception | None, list[dict[str, Any]]]:
+        """A new bot (`_begin`): what it refused to start with, and what it complained of while it answered
+        Carol."""
+        self.end()
+        self._complaints.clear()
+        return self._loop.run_until_complete(self._starts(responses, how)), self._complaints
+
+    async def _starts(self, responses: tuple[bytes, ...], how: dict[str, Any]) -> Exception | None:
+        try:
+            life = await _begin(self._root / str(next(self._numbers)), **how)
+        except Exception as error:
+            return error
+        try:
+            await life.answers(*responses)
+            await life.settled()
+            await life.readable()
+        finally:
+            await life.end()
+        return None
 
     def note(self, _: object, level: str, event: dict[str, Any]) -> dict[str, Any]:
         """A line of the log."""
@@ -313,7 +370,13 @@ def living(folder: Path) -> Iterator[Living]:
         syncing.FIRST_WAIT, syncing.LONGEST_WAIT = waits
 
 
-async def _begin(folder: Path) -> Life:
+async def _begin(
+    folder: Path,
+    spoil: Callable[[Path], None] = lambda database: None,
+    *,
+    found: bytes | None = None,
+    installation: bytes = b"{}",
+) -> Life:
     home = Home()
     runner = web.AppRunner(home.application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -337,9 +400,17 @@ async def _begin(folder: Path) -> Life:
     (folder / "state").mkdir(mode=0o700, parents=True)
     (folder / "workspace").mkdir()
     (folder / "agents.yaml").write_text("agents: []\n")
-    await _seed(folder / "state", settings.homeserver)
-    manager = running(settings, AGENTS)
-    app = await manager.__aenter__()
+    await _seed(folder / "state", settings.homeserver, empty=found is not None)
+    home.account_data[f"user/{ME}/account_data/{INSTALLATION}"] = installation
+    spoil(folder / "state" / DATABASE)
+    manager = running(settings, AGENTS, full=found is not None)
+    try:
+        app = await manager.__aenter__()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    if found is not None:
+        home.syncs.put_nowait(found)
     home.syncs.put_nowait(b'{"next_batch": "first"}')
 
     async def end() -> None:
@@ -349,7 +420,8 @@ async def _begin(folder: Path) -> Life:
     life = Life(app, home, end)
     async with asyncio.timeout(TIMEOUT):
         while app.phase != "live" and not life.running.done():
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
     if life.running.done():
+        await life.end()
         life.running.result()
     return life

@@ -9,9 +9,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.fuzz.home import Living, living
 from tests.fuzz.shapes import recorded
+from tests.rig.mutations import as_json, broken_bytes, many, mutated
 
 SHAPES = recorded()
 
@@ -59,6 +62,7 @@ ENDED_IT = {
     **{f"message, {n} deep": told("timeline", HELLO % f'{TEXT}, "x": {deep(n)}') for n in DEPTHS},
     "an event twice": told("timeline", HELLO % TEXT, HELLO % TEXT),
     "a type that is none": told("timeline", '{"type": [], "event_id": "$1", "sender": "@a:hs"}'),
+    "an empty token": '{"next_batch": ""}',
     "a token that is no text": '{"next_batch": "\\ud800"}',
     "a token that fits into no address": '{"next_batch": "%s"}' % ("x" * 70_000),
     "a part of a room that is none": joined(
@@ -71,3 +75,15 @@ ENDED_IT = {
 @pytest.mark.parametrize("response", [pytest.param(r, id=name) for name, r in ENDED_IT.items()])
 def test_what_ended_it_once(life: Living, response: str) -> None:
     life.hears(response.encode())
+
+
+@many(60)
+@given(response=mutated(SHAPES).map(as_json))
+def test_a_response_that_is_almost_one(life: Living, response: bytes) -> None:
+    life.hears(response)
+
+
+@many(20)
+@given(response=broken_bytes(st.sampled_from([json.dumps(shape).encode() for shape in SHAPES])))
+def test_a_response_of_broken_bytes(life: Living, response: bytes) -> None:
+    life.hears(response)

@@ -88,24 +88,24 @@ def mutated(
         values: what is put in.
         within: which part of the (copied) document is changed; default: all.
     """
-    document = copy.deepcopy(draw(st.sampled_from(documents)))
+    document = copy.deepcopy(documents[draw(st.integers(0, len(documents) - 1))])
     part = within(document)
     for _ in range(draw(st.integers(1, most))):
         found = list(places(part))
         if not found:
             break
-        holder, key = draw(st.sampled_from(found))
+        holder, key = found[draw(st.integers(0, len(found) - 1))]
         match draw(
             st.sampled_from(("put", "put", "put", "drop", "rename", "other", "wrap", "more"))
         ):
             case "put":
-                holder[key] = draw(values)
+                holder[key] = copy.deepcopy(draw(values))
             case "drop":
                 del holder[key]
             case "rename" if isinstance(holder, dict):
                 holder[draw(st.sampled_from(WORDS))] = holder.pop(key)
             case "other":
-                there, other = draw(st.sampled_from(found))
+                there, other = found[draw(st.integers(0, len(found) - 1))]
                 if (other in there) if isinstance(there, dict) else other < len(there):
                     holder[key] = copy.deepcopy(there[other])
             case "wrap":
@@ -113,7 +113,7 @@ def mutated(
             case "more" if isinstance(holder, list):
                 holder += [copy.deepcopy(holder[key]) for _ in range(draw(st.integers(1, 5)))]
             case _:
-                holder[key] = draw(values)
+                holder[key] = copy.deepcopy(draw(values))
     return document
 
 
