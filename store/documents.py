@@ -15,7 +15,18 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar, cast
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -92,6 +103,60 @@ SHAPES: Mapping[Table, Shape] = {
 }
 
 
+Kinds: TypeAlias = Mapping[str, frozenset[type]]
+"""What the fields of a document may be; JSON's types."""
+
+
+def _kinds(hint: Any) -> frozenset[type]:
+    if isinstance(hint, UnionType):
+        return frozenset().union(*map(_kinds, get_args(hint)))
+    if get_origin(hint) is Literal:
+        return frozenset(map(type, get_args(hint)))
+    kind = get_origin(hint) or hint
+    return frozenset({dict if is_dataclass(kind) else kind})
+
+
+def _fields(record: type, *, history: bool) -> Kinds:
+    kinds = {name: _kinds(hint) for name, hint in get_type_hints(record).items()}
+    more = {"history": frozenset({list})} if history else {}
+    return {**kinds, "state": frozenset({str}), **more}
+
+
+_TEXT, _NUMBER, _FLAG = frozenset({str}), frozenset({int}), frozenset({bool})
+_NONE = frozenset({NoneType})
+FIELDS: Mapping[Table, Kinds] = {
+    "users": _fields(User, history=True),
+    "rooms": _fields(Room, history=True),
+    "turns": _fields(Turn, history=False),
+    "inbox": {
+        **dict.fromkeys(("room_id", "order", "kind", "content"), _TEXT),
+        "late": _FLAG,
+        "sent": _NUMBER | _NONE,
+    },
+    "outbox": {
+        "seq": _NUMBER,
+        "effect": frozenset({dict}),
+        "locale": _TEXT,
+        "boot": _TEXT | _NONE,
+    },
+    "dirty": {
+        **dict.fromkeys(("kind", "room_id", "start"), _TEXT),
+        **dict.fromkeys(("until", "after"), _TEXT | _NONE),
+        "sync": _NUMBER,
+        "late": _FLAG,
+    },
+    "mirrors": dict.fromkeys(("kind", "room_id", "table", "document"), _TEXT),
+}
+"""What is read of a document without its record being made: it is there, and of the right type."""
+META: Mapping[str, Kinds] = {
+    "next_batch": {"token": _TEXT, "sync": _NUMBER},
+    "installation_id": {"value": _TEXT},
+    "PLATFORM_CHAT_SEQ": {"value": _NUMBER},
+    "told": {"keys": frozenset({list})},
+}
+"""The same of the documents in `meta`, by their keys."""
+
+
 def user_key(user_id: str) -> str:
     """The key of a person's document."""
     return f"matrix_user:{user_id}"
@@ -154,16 +219,28 @@ def check_readable(table: Table, key: str, body: Mapping[str, Any]) -> None:
     """Refuse a document that this version of the program cannot read.
 
     Raises:
-        DocumentError: the document is of a newer version, or has none.
+        DocumentError: the document is of a newer version, has none, or lacks what it must hold.
     """
     version = body.get("v")
-    if not isinstance(version, int) or version < 1:
+    if type(version) is not int or version < 1:
         raise DocumentError(f"{table}/{key}: has no version `v`; the file may be damaged")
     if version > VERSIONS[table]:
         raise DocumentError(
             f"{table}/{key}: is of version {version}, this program reads up to {VERSIONS[table]}; "
             "run the newer program again, or restore a backup of this version"
         )
+    kinds = META.get(key) if table == "meta" else FIELDS.get(table)
+    if kinds is None:
+        return
+    try:
+        current = migrated(table, dict(body)) if version < VERSIONS[table] else body
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise DocumentError(f"{table}/{key}: damaged, it cannot be brought up to date") from None
+    for name, kind in kinds.items():
+        if name not in current:
+            raise DocumentError(f"{table}/{key}: damaged, field {name!r} is missing")
+        if type(current[name]) not in kind:
+            raise DocumentError(f"{table}/{key}: damaged, field {name!r} is {current[name]!r:.40}")
 
 
 def migrated(table: Table, body: dict[str, Any]) -> dict[str, Any]:

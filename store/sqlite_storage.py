@@ -155,7 +155,7 @@ class SqliteRows(Storage):
     def _parsed(self, table: str, key: str, text: str) -> Row:
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DocumentError(f"{table}/{key} in {self.path}: damaged, {error}") from error
         if not isinstance(document, dict):
             raise DocumentError(f"{table}/{key} in {self.path}: damaged, not a JSON object")

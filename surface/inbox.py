@@ -7,12 +7,14 @@ it was sent, as far as the homeserver has told.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, TypeGuard
 
 from store.documents import VERSIONS, migrated
 from store.history import Cause
-from store.store import Put
+from store.store import DocumentError, Put
 
 MIDDLE = 500_000
 """Position of a response's first timeline event; what fills the gap before it counts down from here."""
@@ -56,6 +58,9 @@ class Gap:
     """The event after which it begins."""
 
 
+_CONTENTS: Mapping[str, type] = {"event": dict, "invite": list}
+
+
 def position(sync: int, index: int) -> str:
     """A key that sorts as the homeserver ordered the events."""
     return f"{sync:012d}.{index:07d}"
@@ -93,9 +98,18 @@ def encode_row(row: InboxRow) -> Put:
 
 
 def decode_row(key: str, body: dict[str, Any]) -> InboxRow:
-    """The row behind an inbox document."""
+    """The row behind an inbox document.
+
+    Raises:
+        DocumentError: what was received is not in it any more.
+    """
     body = migrated("inbox", body)
-    content = json.loads(body["content"])
+    try:
+        content = json.loads(body["content"])
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, _CONTENTS.get(body["kind"], NoneType)):
+        raise DocumentError(f"inbox/{key}: damaged, it holds no {body['kind'][:20]}")
     return InboxRow(
         key, body["room_id"], body["order"], body["kind"], content, body["late"], body["sent"]
     )

@@ -208,7 +208,7 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"v":1}', '{"rev":"1","v":1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"v":1}', '{"rev":"1","v":1}', "[" * 100_000])
 async def test_a_damaged_document_is_an_error_that_names_it(path, text):
     await saved(path, Put("rooms", "bad", {}, 0), Put("rooms", "good", {"v": 1}, 0))
     edited(path, "update documents set json = ? where key = 'bad'", text)
