@@ -108,7 +108,7 @@ class Model:
                                 "output_tokens": chunk.usage.completion_tokens,
                             }
                         finished |= any(c.finish_reason is not None for c in chunk.choices)
-                        piece = "".join(c.delta.content or "" for c in chunk.choices[:1])
+                        piece = _whole("".join(c.delta.content or "" for c in chunk.choices[:1]))
                         length += len(piece)
                         if length > LONGEST:
                             yield PlatformError(
@@ -202,6 +202,11 @@ def _explained(error: Exception, *, begun: bool) -> PlatformError:
             return PlatformError("garbled", "The model's API does not speak its protocol.", False)
         case _:
             return PlatformError("broken", f"The model failed: {type(error).__name__}", True)
+
+
+def _whole(text: str) -> str:
+    """Half of a surrogate pair, which JSON can spell, is no text anywhere else."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _first_line(text: str) -> str:
