@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 from aiohttp import ClientError, ClientResponse, ClientTimeout
 from nio import AsyncClient
 
-from surface.matrix.shallow import parse
+from surface.matrix.plain_json import parse
 
 CLIENT = "/_matrix/client/v3"
 UPLOAD = "/_matrix/media/v3/upload"

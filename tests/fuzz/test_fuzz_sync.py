@@ -60,6 +60,7 @@ ENDED_IT = {
     },
     **{f"state, {n} deep": told("state", MEMBER % deep(n)) for n in DEPTHS},
     **{f"message, {n} deep": told("timeline", HELLO % f'{TEXT}, "x": {deep(n)}') for n in DEPTHS},
+    "half a letter": told("timeline", HELLO % '"msgtype": "m.text", "body": "a\\ud800 **b**"'),
     "an event twice": told("timeline", HELLO % TEXT, HELLO % TEXT),
     "a type that is none": told("timeline", '{"type": [], "event_id": "$1", "sender": "@a:hs"}'),
     "an empty token": '{"next_batch": ""}',

@@ -1,9 +1,9 @@
-"""JSON of a homeserver's, cut where it nests too deep for anybody to read.
+"""JSON of a homeserver's, without what nobody can read: endless nesting, and halves of letters.
 
 Anybody can write an event of a thousand objects in one another, to the bot's device without even sharing
 a room with it. Parsers, copies and checks recurse, and would end in the middle of everything else that came
 with it. So what lies deeper than `DEEPEST` is `null`, for all who read; no event that means something is a
-tenth as deep.
+tenth as deep. And a half of a surrogate pair, which JSON can spell and UTF-8 cannot, is `?`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any
 DEEPEST = 100
 """How many arrays and objects may stand in one another."""
 
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""How JSON spells one; raw it is no UTF-8."""
 _PARTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]|[^][{}"]+|"', re.DOTALL)
 
 
 def parse(raw: bytes) -> Any:
-    """The value of a JSON text, with `None` in the place of what lies too deep.
+    """The value of a JSON text, with `None` in the place of what lies too deep, and all of it encodable.
 
     Raises:
         ValueError: it is no JSON.
@@ -29,6 +31,8 @@ def parse(raw: bytes) -> Any:
     except RecursionError:
         value = json.loads(_cut(raw))
     _flatten(value)
+    if _HALF.search(raw):
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
 
 
