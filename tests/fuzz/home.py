@@ -331,7 +331,8 @@ class Living:
         try:
             await life.answers(*responses)
             await life.settled()
-            await life.readable()
+            if "spoil" not in how:  # What it was given damaged, it left as it was.
+                await life.readable()
         finally:
             await life.end()
         return None

@@ -83,7 +83,7 @@ def test_a_line_that_is_one(place: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "!room" in capsys.readouterr().out
 
 
-@many(60)
+@many(30)
 @given(line=lines)
 def test_a_line_of_any_words(place: Path, line: list[str]) -> None:
     assert typed(*line) in {0, 1, 2}

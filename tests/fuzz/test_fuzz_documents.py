@@ -125,7 +125,7 @@ def test_what_lacks_something_is_refused_by_name(at: tuple[Table, str]) -> None:
                 check_readable(table, key, damaged)
 
 
-@many(15)
+@many(6)
 @given(spoilt=SPOILED)
 def test_a_document_that_is_almost_one(life: Living, spoilt: tuple[tuple[str, str], bytes]) -> None:
     lives_or_refuses(life, *spoilt)

@@ -87,13 +87,13 @@ def test_whole_mirrors_bring_everything_back(life: Living) -> None:
 FOUND = st.sampled_from([SPACE, ROOM]).flatmap(lambda at: mutated([found()], within=alices(at)))
 
 
-@many(8)
+@many(4)
 @given(response=FOUND.map(as_json))
 def test_a_mirror_of_somebody_that_is_almost_one(life: Living, response: bytes) -> None:
     assert restored(life, response, as_json(INSTALLATION)) is None
 
 
-@many(6)
+@many(3)
 @given(installation=mutated([INSTALLATION]).map(as_json))
 def test_a_mirror_of_the_account_that_is_almost_one(life: Living, installation: bytes) -> None:
     refused = restored(life, as_json(found()), installation)

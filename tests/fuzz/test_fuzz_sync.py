@@ -78,13 +78,13 @@ def test_what_ended_it_once(life: Living, response: str) -> None:
     life.hears(response.encode())
 
 
-@many(60)
+@many(30)
 @given(response=mutated(SHAPES).map(as_json))
 def test_a_response_that_is_almost_one(life: Living, response: bytes) -> None:
     life.hears(response)
 
 
-@many(20)
+@many(10)
 @given(response=broken_bytes(st.sampled_from([json.dumps(shape).encode() for shape in SHAPES])))
 def test_a_response_of_broken_bytes(life: Living, response: bytes) -> None:
     life.hears(response)
