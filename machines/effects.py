@@ -236,7 +236,8 @@ class Answer:
         room_id: where it is said.
         turn_id: the source event id of the turn.
         body: Markdown of the agent; may be empty when only `ending` is to be said.
-        edits: the placeholder's event id, if one was sent.
+        edits: the placeholder's event id, if it is known.
+        placed: there is a placeholder, or will be, of which that is not known yet.
         ending: what the surface adds when the answer did not end by itself.
         thread: the thread it belongs to, if it was asked in one.
         reply_to: the message it answers, when others came between.
@@ -249,6 +250,7 @@ class Answer:
     ending: Text | None = None
     thread: str | None = None
     reply_to: str | None = None
+    placed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,4 +170,5 @@ class TurnMachine(Chart[Turn]):
             ending=ending,
             thread=r.thread,
             reply_to=reply_to,
+            placed=r.placeholder_asked and r.placeholder_id is None,
         )

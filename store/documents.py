@@ -46,7 +46,7 @@ VERSIONS: Mapping[Table, int] = {
     "meta": 2,
     "inbox": 2,
     "turns": 2,
-    "outbox": 3,
+    "outbox": 4,
     "dirty": 2,
     "mirrors": 1,
     "echo": 2,
@@ -64,6 +64,8 @@ MIGRATIONS: Mapping[tuple[Table, int], Migration] = {
     ("outbox", 1): lambda body: {**body, "v": 2},
     # Effects may be about files; those of before are not.
     ("outbox", 2): lambda body: {**body, "v": 3},
+    # Answers say whether they have a placeholder; those of before only if they know which.
+    ("outbox", 3): lambda body: {**body, "v": 4},
     ("rooms", 1): lambda body: {**body, "v": 2, "failed_files": []},
     ("rooms", 2): lambda body: {
         **body,

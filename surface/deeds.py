@@ -53,20 +53,21 @@ from machines.effects import (
 )
 from store.documents import room_key, user_key
 from store.store import Store
-from surface import render, texts
+from surface import keys, render, texts
 from surface.aftermath import Result
 from surface.case import Row
 from surface.failpoints import Failpoints
 from surface.files.inbox import Inbox
 from surface.files.outcome import ENCRYPTED_SINCE, STAGED
 from surface.files.outgoing import Outgoing
-from surface.matrix.api import Lost
+from surface.matrix.api import Lost, MatrixError
 from surface.matrix.courier import Urgency
 from surface.matrix.media import Media, file_content
 from surface.matrix.rooms import DIALOG, SOURCE, NewRoom, Rooms
 from surface.platform.directory import Directory
 from surface.platform.interface import CallFailed, ChatRef, ConfirmationGone
 from surface.reasons import reason
+from surface.turn_run import THINKING
 
 log = structlog.get_logger()
 
@@ -107,8 +108,6 @@ class Deeds:
         self._encryption, self._installation_id = encryption, installation_id
         self._chat_idle, self._write_mirrors = chat_idle, write_mirrors
         self._answer_shown = answer_shown
-        self._placed: dict[str, str] = {}
-        """By turn, placeholders of whose sending the turn's end may not have heard."""
         self._asked: dict[str, str] = {}
         """By room, the last question that was put into it."""
         self._forgotten: dict[str, set[str]] = {}
@@ -153,13 +152,10 @@ class Deeds:
                 return await self._notice(row, row.effect)
             case Amend():
                 return await self._amend(row, row.effect)
-            case Placeholder(room_id, turn_id, body, thread, reply_to):
+            case Placeholder(room_id, _, body, thread, reply_to):
                 content = await asyncio.to_thread(render.preview, body)
                 content = render.placed(content, thread, reply_to)
-                result = await self._say(row, room_id, content, Urgency.FINAL, "placeholder")
-                if result.event_id is not None:
-                    self._placed[turn_id] = result.event_id
-                return result
+                return await self._say(row, room_id, content, Urgency.FINAL, "placeholder")
             case Answer():
                 return await self._answer(row, row.effect)
             case FetchFile():
@@ -252,8 +248,7 @@ class Deeds:
     async def _answer(self, row: Row, answer: Answer) -> Result:
         """The last words: one message, several, or a file when it would be too many."""
         room_id = answer.room_id
-        # A turn that was stopped while its placeholder was under way ends in it all the same.
-        edits = answer.edits or self._placed.get(answer.turn_id)
+        edits = answer.edits or (await self._placeholder(row, answer) if answer.placed else None)
         words = _with_ending(answer.body, answer.ending, row.locale)
         work = partial(render.parts, words, edits=edits, most=MOST_PARTS + 1)
         contents = work() if len(words) < BRIEF else await asyncio.to_thread(work)
@@ -274,9 +269,22 @@ class Deeds:
             part = replace(row, key=f"{row.key}.{n}")
             await self._say(part, room_id, content, Urgency.FINAL, "answer")
         # The last part goes under the row's own transaction id: its echo means that all are there.
-        result = await self._say(row, room_id, contents[-1], Urgency.FINAL, "answer")
-        self._placed.pop(answer.turn_id, None)
-        return result
+        return await self._say(row, room_id, contents[-1], Urgency.FINAL, "answer")
+
+    async def _placeholder(self, row: Row, answer: Answer) -> str | None:
+        """The placeholder of a turn that ended while that was under way, whichever process sent it.
+
+        It is sent once more under its own transaction id: the homeserver says which event that was.
+        """
+        placing = replace(row, key=keys.effect_key(keys.placing(answer.turn_id)))
+        content = render.placed(render.preview(THINKING), answer.thread, answer.reply_to)
+        try:
+            found = await self._say(placing, answer.room_id, content, Urgency.FINAL, "placeholder")
+        except MatrixError as error:
+            if error.limited:
+                raise
+            return None  # It was refused then, too.
+        return found.event_id
 
     async def _join(self, room_id: str, inviter: str) -> Result:
         await self._rooms.join(room_id)

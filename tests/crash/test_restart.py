@@ -17,7 +17,7 @@ from tests.rig.api import MatrixApi
 from tests.rig.bot import ECHO, SHOUT, Bot
 from tests.rig.fixtures import Make
 from tests.rig.person import Person
-from tests.rig.proxy import DropResponse, FaultProxy
+from tests.rig.proxy import DropResponse, FaultProxy, Hold
 
 SLOW = {"id": "slow", "name": "Poet", "adapter": "echo", "delay": 0.1}
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
@@ -295,6 +295,31 @@ async def test_sigterm_while_an_answer_streams(grace: int, make_bot: Make, perso
     await alice.answer_to(chat, event, where=lambda m: m.body == LONG)
     await ask(alice, chat, "bye", "bye")
     assert await words(bot, alice, chat) == [LONG, "bye"]
+
+
+async def test_a_turn_that_was_stopped_before_its_placeholder_was_known(
+    make_bot: Make, person: Make, proxy: FaultProxy
+) -> None:
+    """Who sent the placeholder dies before the last words are sent: the next process puts them into it."""
+    settings = {"answers": {"placeholder_after": 0.1}}
+    bot = await make_bot(url=proxy.url, agents=[SLOW], default="slow", settings=settings)
+    alice = await person("alice")
+    _, chat = await onboarded(bot, alice)
+    sending = r"/send/m\.room\.message/"
+    placing = proxy.arm("PUT", sending, Hold(answered=True))
+    answering = proxy.arm("PUT", sending, Hold())
+    said = await alice.send(chat, LONG)
+    await placing.fired()
+    await alice.send(chat, "!stop")
+    await bot.at_rest("turns", "inbox")
+    placing.release()
+    await answering.fired()
+    bot.kill()
+    await bot.start()
+    stopped = await alice.answer_to(chat, said, saying="Stopped.")
+    assert stopped.edits == 1
+    await ask(alice, chat, "!context", "context")
+    assert await words(bot, alice, chat) == [stopped.body]
 
 
 async def test_killed_at_any_moment_while_people_talk(make_bot: Make, person: Make) -> None:

@@ -57,6 +57,14 @@ def test_the_answer_is_an_edit_of_the_placeholder() -> None:
     assert machine.effects[-1] == Answer("!room", "$said", "The end.", edits="$placeholder")
 
 
+def test_an_answer_that_ends_before_its_placeholder_is_known_says_so() -> None:
+    machine = streaming()
+    machine.take("place", body="Once")
+    machine.take("stop", body="Once", ending=Text("turn-stopped"))
+    (answer,) = [effect for effect in machine.effects if isinstance(effect, Answer)]
+    assert (answer.edits, answer.placed) == (None, True)
+
+
 def test_a_quick_answer_needs_no_placeholder() -> None:
     machine = TurnMachine(turn())
     machine.take("start")
@@ -173,5 +181,5 @@ def test_the_last_words_stay_in_the_thread_and_say_what_they_answer() -> None:
     machine.take("finish", body="The end.", reply_to="$said")
     assert machine.effects == [
         Placeholder("!room", "$said", "Once", "$thread", "$said"),
-        Answer("!room", "$said", "The end.", thread="$thread", reply_to="$said"),
+        Answer("!room", "$said", "The end.", thread="$thread", reply_to="$said", placed=True),
     ]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machines.effects import Effect, Fresh, Notice, Param, SaveContext, Text
+from machines.effects import Answer, Effect, Fresh, Notice, Param, SaveContext, Text
 from store.documents import VERSIONS
 from store.store import DocumentError
 from surface.case import decode_row, encode_row
@@ -81,3 +81,10 @@ def test_a_row_of_before_threads_is_read() -> None:
     row = decode_row("$said/0", body)
     assert row.effect == SaveContext("!room", "@alice:hs", "echo", "7", "plans", "$said", None)
     assert encode_row(row).body["v"] == VERSIONS["outbox"]
+
+
+def test_an_answer_of_before_has_the_placeholder_that_it_names() -> None:
+    """As version 3 wrote it."""
+    effect = {"effect": "Answer", "room_id": "!room", "turn_id": "$said", "body": "Yes."}
+    body = {"v": 3, "seq": 3, "effect": effect, "locale": "en", "boot": None}
+    assert decode_row("$said/final/0", body).effect == Answer("!room", "$said", "Yes.")
