@@ -105,6 +105,7 @@ METRICS: Final = (
         "Turns that an agent failed, by reason.",
         ("agent", "code"),
     ),
+    Metric("tasks", "gauge", "Things the process has under way or waits for (asyncio tasks)."),
     Metric("findings_total", "counter", "What the reconciler mended or told.", ("outcome",)),
     Metric("audit_age_seconds", "gauge", "Since all rooms were last compared with Matrix."),
 )

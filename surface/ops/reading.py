@@ -5,6 +5,7 @@ The rule: a reading looks at what others hold in memory, so its cost does not gr
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ class _Given(Collector):
 def _families(watch: Watch, app: App | None, report: Report) -> Iterator[Family]:
     yield _gauge("info", {(version("matrix-surface"),): 1})
     yield _gauge("ready", {(): float(report.ready)})
+    yield _gauge("tasks", {(): len(asyncio.all_tasks())})
     yield _gauge("check", {(name,): WORTH[v.state] for name, v in report.verdicts.items()})
     states = {(MACHINES[t], state): float(n) for (t, state), n in sorted(watch.machines.items())}
     yield _gauge("machines", states)
