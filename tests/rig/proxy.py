@@ -106,6 +106,10 @@ class Request:
     """Whether a rule has claimed it, or the homeserver was away."""
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass
 class Rule:
     """An armed fault: which requests it is for, and whether it has come to pass."""
@@ -115,6 +119,7 @@ class Rule:
     action: Action
     nth: int
     times: int | None
+    when: Callable[[], bool] = _always
     matched: int = 0
     hits: int = 0
     """How many requests it has claimed."""
@@ -132,6 +137,8 @@ class Rule:
             return False
         self.matched += 1
         if self.matched < self.nth or (self.times is not None and self.hits >= self.times):
+            return False
+        if not self.when():
             return False
         self.hits += 1
         return True
@@ -243,6 +250,7 @@ class FaultProxy:
         *,
         nth: int = 1,
         times: int | None = 1,
+        when: Callable[[], bool] = _always,
     ) -> Rule:
         """Let requests fail.
 
@@ -252,8 +260,9 @@ class FaultProxy:
             action: what happens to them.
             nth: the first of the matching requests, from now on, to fail.
             times: how many fail; None for all until `Rule.disarm`.
+            when: asked of each that would; only if it says so, it does.
         """
-        rule = Rule(method.upper(), re.compile(path), action, nth, times)
+        rule = Rule(method.upper(), re.compile(path), action, nth, times, when)
         self._rules.append(rule)
         return rule
 
@@ -309,7 +318,10 @@ class FaultProxy:
         if rule is None:
             return await self._forward(request, incoming, body)
         request.failed = True
-        return await self._fail(request, incoming, body, rule)
+        try:
+            return await self._fail(request, incoming, body, rule)
+        except aiohttp.ClientError:
+            return _cut(incoming)
 
     async def _fail(
         self, request: Request, incoming: web.Request, body: bytes, rule: Rule

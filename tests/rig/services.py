@@ -89,7 +89,7 @@ class PlatformProcess:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [
                 sys.executable,
                 "-P",
@@ -106,16 +106,22 @@ class PlatformProcess:
             cwd=PROJECT,
             start_new_session=True,
         )
-        assert self._process.stderr is not None
+        assert process.stderr is not None
         said: list[str] = []
-        for line in self._process.stderr:
+        for line in process.stderr:
             said.append(line)
             if line.startswith("listening on"):
                 break
         else:
             raise AssertionError(f"the platform did not start: {''.join(said)}")
         # Its log goes on, and must not fill the pipe.
-        threading.Thread(target=self._process.stderr.read, daemon=True).start()
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+
+    @property
+    def pid(self) -> int | None:
+        """The running process, None if there is none."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
 
     def kill(self) -> None:
         """End it at once, if it runs."""

@@ -1,0 +1,210 @@
+"""One run from the first invitation to the verdict: people and weather, then calm, then the judge.
+
+The order at the end: the weather stops, everybody says one last thing in every room and hears the answer; by
+the order of /sync all that came before was heard as well. Then blocks of equal work show what leaks. Only
+then the rooms are read, and the bot is stopped for a comparison of store and Matrix.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.chaos.evidence import Witness
+from tests.chaos.journal import Journal
+from tests.chaos.judge import Count, Evidence, Violation, judge
+from tests.chaos.leaks import Sample, leaks, sample
+from tests.chaos.people import Talker
+from tests.chaos.plan import Plan
+from tests.chaos.stage import PATIENCE, Stage
+from tests.chaos.weather import Weather
+from tests.rig import laws
+from tests.rig.bot import POLL
+from tests.rig.cli import surface
+from tests.rig.person import Person
+
+WRONG: Final = frozenset({"input.broke", "input.refused", "turn.broke"})
+"""What the bot logs when it cannot handle what came: nothing that comes may lead there."""
+BLOCK: Final = 12
+"""Messages of each person in one block of equal work."""
+
+Say = Callable[[str, float], None]
+"""Takes what is being done, and which part of the whole is done."""
+
+
+@dataclass
+class Verdict:
+    """What came of a run."""
+
+    plan: Plan
+    violations: list[Violation] = field(default_factory=list)
+    count: Count = field(default_factory=Count)
+    kills: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    deeds: int = 0
+    lives: int = 0
+    samples: list[Sample] = field(default_factory=list)
+    journal: list[dict[str, Any]] = field(default_factory=list)
+
+
+async def run(
+    plan: Plan, root: Path, journal: Journal, *, people: int, blocks: int, say: Say
+) -> Verdict:
+    """Live through a plan.
+
+    Args:
+        root: where all processes keep what they keep; new.
+        people: how many.
+        blocks: blocks of equal work at the end, after one that warms up.
+        say: told how far it is.
+    """
+    verdict = Verdict(plan)
+    async with AsyncExitStack() as stack:
+        say("starting homeserver, platform and bot", 0)
+        stage = await stack.enter_async_context(Stage.open(journal, root))
+        talkers = [await _met(stack, stage, journal, who) for who in range(people)]
+        say("people talk, and things go wrong", 0)
+        weather = Weather(stage, plan)
+        await _live(plan, stage, talkers, weather, say)
+        verdict.kills, verdict.faults = dict(weather.kills), dict(weather.faults)
+        verdict.skipped = weather.skipped
+        verdict.deeds = sum(talker.done for talker in talkers)
+        say("calm: everybody hears a last answer", 1)
+        await _probe(stage, talkers, "last")
+        await _settled(stage)
+        say("equal work, to see what leaks", 1)
+        verdict.samples = await _work(stage, talkers, blocks)
+        say("reading all rooms", 1)
+        await _judge(verdict, stage, talkers)
+    verdict.journal = journal.lines
+    return verdict
+
+
+async def _met(stack: AsyncExitStack, stage: Stage, journal: Journal, who: int) -> Talker:
+    person = await Person.register(stage.homeserver, "alice")
+    talker = Talker(person, stage.bot.user_id, journal)
+    await stack.enter_async_context(person)
+    await talker.meet(2 + who % 2)
+    return talker
+
+
+async def _live(
+    plan: Plan, stage: Stage, talkers: Sequence[Talker], weather: Weather, say: Say
+) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    async def does(who: int) -> None:
+        for act in plan.acts:
+            if act.who == who:
+                await asyncio.sleep(max(0.0, began + act.at - loop.time()))
+                await talkers[who].act(act)
+
+    async def tells() -> None:
+        while (part := (loop.time() - began) / plan.seconds) < 1:
+            kills = sum(weather.kills.values())
+            say(f"people talk, and things go wrong: {kills} kills", part)
+            await asyncio.sleep(0.5)
+
+    async with asyncio.TaskGroup() as all_of_it:
+        for who in range(len(talkers)):
+            all_of_it.create_task(does(who))
+        all_of_it.create_task(weather.rage())
+        all_of_it.create_task(tells())
+
+
+async def _probe(stage: Stage, talkers: Sequence[Talker], words: str) -> None:
+    """Everybody says something in each room, and hears the answer."""
+    for talker in talkers:
+        for room in (talker.home, *talker.chats()):
+            said = await talker.say(room, f"{words} words here")
+            await talker.person.answer_to(
+                room, said.event_id, sender=stage.bot.user_id, timeout=PATIENCE * 3
+            )
+
+
+async def _settled(stage: Stage) -> None:
+    """Wait until the bot has nothing to do. Polled: another process's commits wake nobody."""
+    quiet = 0
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while quiet < 10:
+                busy = stage.bot.pending() or stage.bot.documents("mirrors")
+                quiet = 0 if busy else quiet + 1
+                await asyncio.sleep(POLL * 5)
+    except TimeoutError:
+        raise AssertionError(f"the bot does not come to rest: {stage.bot.pending()}") from None
+
+
+async def _work(stage: Stage, talkers: Sequence[Talker], blocks: int) -> list[Sample]:
+    """Blocks of the same work, and what the bot holds after each."""
+    samples = []
+    for block in range(blocks + 1):
+        for number in range(BLOCK):
+            await asyncio.gather(*(_piece(stage, talker, block, number) for talker in talkers))
+        await _settled(stage)
+        samples.append(await sample(stage.bot, stage.temporary))
+        stage.journal.note("sample", block=block, **samples[-1])
+    return samples
+
+
+async def _piece(stage: Stage, talker: Talker, block: int, number: int) -> None:
+    rooms = [talker.home, *talker.chats()]
+    room = rooms[number % len(rooms)]
+    match number % 4:
+        case 0:
+            said = await talker.command(room, "!context")
+        case 1:
+            said = await talker.send_file(
+                room, f"work {block}.{number}", f"work{block}-{number}.bin"
+            )
+        case _:
+            said = await talker.say(room, f"work {block}.{number} with some words")
+    await talker.person.answer_to(
+        room, said.event_id, sender=stage.bot.user_id, timeout=PATIENCE * 3
+    )
+
+
+async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> None:
+    """Everything that must be true, held against what is."""
+    bot, found = stage.bot, verdict.violations
+    witness = Witness(stage.homeserver.url, bot)
+    try:
+        rooms = {room_id: await witness.timeline(room_id) for room_id in await witness.rooms()}
+        said = [said for talker in talkers for said in talker.said]
+        evidence = Evidence(said, rooms, bot.user_id, stage.deaths)
+        violations, verdict.count = judge(evidence)
+        found += violations
+        for talker in talkers:
+            its = await witness.household(talker.person.user_id)
+            found += [Violation("law", law) for law in laws.broken(its)]
+        homes = {talker.home for talker in talkers}
+        found += [Violation("orphan", room) for room in await witness.unmarked(homes)]
+    finally:
+        await witness.close()
+    found += [Violation("leak", leak) for leak in leaks(verdict.samples)]
+    found += [Violation("ended", surprise) for surprise in stage.surprises]
+    found += [
+        Violation("broke", json.dumps(line)[:600])
+        for line in bot.events(runs=True)
+        if line.get("event") in WRONG or _is_traceback(line)
+    ]
+    verdict.lives = len(stage.deaths) + 1
+    await stage.let_go()
+    await bot.stop()
+    config = str(bot.write_config())
+    done = await surface("reconcile", "--dry-run", "--full", "--json", "-c", config)
+    steps = json.loads(done.stdout)["steps"] if done.returncode == 0 else [done.stderr]
+    found += [Violation("reconcile", f"would still do {step}") for step in steps]
+
+
+def _is_traceback(line: Mapping[str, Any]) -> bool:
+    """Whether something was written that is no log line, nor the word with which the bot ends."""
+    said = str(line.get("event", "")).strip()
+    return line.get("level") == "raw" and bool(said) and not said.startswith("error: ")

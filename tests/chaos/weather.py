@@ -1,0 +1,205 @@
+"""Carries out what the plan says goes wrong, and in the end makes all well again.
+
+Kills and other faults go their own ways and meet as they may: a bot may be killed while the network is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import random
+import resource
+from collections import Counter
+from pathlib import Path
+
+from tests.chaos.plan import Fault, Kill, Plan
+from tests.chaos.stage import Stage
+from tests.rig.proxy import Action, Delay, DropResponse, Garbage, Refuse, Status, TooMany, Truncate
+
+CLIENT = r"/_matrix/"
+SPARE = 4_096
+"""Bytes beyond the largest file that may still be written while writes are refused."""
+
+
+class Weather:
+    """What goes wrong on a stage.
+
+    Attributes:
+        kills: how often who was killed.
+        faults: how often what else went wrong.
+        skipped: what cannot be done here, and why.
+    """
+
+    def __init__(self, stage: Stage, plan: Plan) -> None:
+        self._stage, self._plan = stage, plan
+        self._chance = random.Random(plan.seed)
+        self.kills: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.skipped: dict[str, str] = {}
+
+    async def rage(self) -> None:
+        """Everything in its time; returns when the last is over, and all are up again."""
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.TaskGroup() as all_of_it:
+                all_of_it.create_task(self._kills(began))
+                all_of_it.create_task(self._faults(began))
+        finally:
+            await self.calm()
+
+    async def calm(self) -> None:
+        """Nothing is wrong any more."""
+        await self._stage.start_homeserver_if_down()
+        await self._stage.start_platform_if_down()
+
+    async def _kills(self, began: float) -> None:
+        for kill in self._plan.kills:
+            await _until(began + kill.at)
+            await self._kill(kill)
+
+    async def _faults(self, began: float) -> None:
+        for fault in self._plan.faults:
+            await _until(began + fault.at)
+            await self._go_wrong(fault)
+
+    # --- kills ---------------------------------------------------------------------------------
+
+    async def _kill(self, kill: Kill) -> None:
+        stage = self._stage
+        self._killed(kill)
+        match kill.victim:
+            case "bot":
+                await stage.kill_bot(kill.away)
+                if kill.again is not None:
+                    await stage.bot_launched()
+                    await asyncio.sleep(kill.again)
+                    self._killed(kill, again=True)
+                    await stage.kill_bot(kill.away)
+            case "platform":
+                stage.kill_platform()
+                await asyncio.sleep(kill.away)
+                if kill.again is not None:
+                    starting = asyncio.create_task(stage.start_platform())
+                    await asyncio.sleep(kill.again)
+                    self._killed(kill, again=True)
+                    stage.kill_platform()
+                    await starting
+                await stage.start_platform_if_down()
+            case "homeserver":
+                stage.kill_homeserver()
+                await asyncio.sleep(kill.away)
+                if kill.again is not None:
+                    starting = asyncio.create_task(stage.start_homeserver())
+                    await asyncio.sleep(kill.again)
+                    self._killed(kill, again=True)
+                    stage.kill_homeserver()
+                    await starting
+                await stage.start_homeserver_if_down()
+
+    def _killed(self, kill: Kill, *, again: bool = False) -> None:
+        self.kills[kill.victim] += 1
+        self._stage.journal.note("kill", who=kill.victim, away=kill.away, again=again or None)
+
+    # --- the rest ------------------------------------------------------------------------------
+
+    async def _go_wrong(self, fault: Fault) -> None:
+        journal = self._stage.journal
+        self.faults[fault.kind] += 1
+        journal.note("fault", kind=fault.kind, seconds=fault.seconds, amount=fault.amount)
+        match fault.kind:
+            case "cut":
+                await self._stage.proxy.stop()
+                try:
+                    await asyncio.sleep(fault.seconds)
+                finally:
+                    await self._stage.proxy.start()
+            case "full disk":
+                await self._fill_disk(fault)
+            case "refused writes":
+                await self._refuse_writes(fault)
+            case "clock jump":
+                await self._jump(fault)
+            case _:
+                await self._bad_network(fault)
+        journal.note("fault over", kind=fault.kind)
+
+    async def _bad_network(self, fault: Fault) -> None:
+        """So many of ten requests fail, by chance."""
+        actions: dict[str, Action] = {
+            "slow": Delay(fault.amount),
+            "lost answers": DropResponse(),
+            "truncated": Truncate(),
+            "garbage": Garbage(),
+            "server errors": Status(502),
+            "limited": TooMany(500),
+        }
+        often = 1.0 if fault.kind == "slow" else fault.amount / 10
+        rules = [
+            self._stage.proxy.arm("*", CLIENT, action, times=None, when=lambda o=o: self._hits(o))  # type: ignore[misc]
+            for action, o in ((actions[fault.kind], often), (Refuse(), 0.1))
+        ]
+        try:
+            await asyncio.sleep(fault.seconds)
+        finally:
+            for rule in rules:
+                rule.disarm()
+
+    def _hits(self, often: float) -> bool:
+        return self._chance.random() < often
+
+    async def _fill_disk(self, fault: Fault) -> None:
+        stage = self._stage
+        if not stage.own_disk:
+            self._skip(fault, "nothing can be mounted here; needs root")
+            return
+        ballast = [folder / ".ballast" for folder in (stage.bot.state_dir, stage.bot.workspace)]
+        with stage.disk_trouble():
+            try:
+                for file in ballast:
+                    await asyncio.to_thread(_fill, file)
+                await asyncio.sleep(fault.seconds)
+            finally:
+                for file in ballast:
+                    file.unlink(missing_ok=True)
+
+    async def _refuse_writes(self, fault: Fault) -> None:
+        """No file of the bot's grows: what a quota does, or a limit of the system's."""
+        stage = self._stage
+        await stage.bot_launched()
+        with stage.disk_trouble(), contextlib.suppress(ProcessLookupError):
+            pid = stage.bot.pid or 0
+            hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (SPARE, hard))
+            await asyncio.sleep(fault.seconds)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+    async def _jump(self, fault: Fault) -> None:
+        if (clock := self._stage.clock) is None:
+            self._skip(fault, "libfaketime is not installed, or not for this machine")
+            return
+        clock.write_text(f"{fault.amount:+.0f}\n")
+        await asyncio.sleep(fault.seconds)
+        # Half of the jumps stay, until the next.
+        if self._chance.random() < 0.5:
+            clock.write_text("+0\n")
+
+    def _skip(self, fault: Fault, why: str) -> None:
+        self.faults[fault.kind] -= 1
+        self.skipped[fault.kind] = why
+
+
+def _fill(file: Path) -> None:
+    """Write until nothing more fits."""
+    with file.open("wb", buffering=0) as out:
+        for size in (65_536, 512):
+            try:
+                while True:
+                    out.write(bytes(size))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+
+
+async def _until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
