@@ -226,6 +226,28 @@ async def test_a_turn_that_starts_is_not_set_back_by_a_slower_edit() -> None:
     assert stored.body["body"] == "what I meant"
 
 
+async def test_a_turn_is_not_set_back_by_a_slower_decision_that_only_looked_at_it() -> None:
+    """Somebody asks for `!help`, which looks at what runs, while the turn is taken up."""
+    gated = Gated()
+    await MemoryStore.save(gated, [Put("turns", "$event", document("turns", "waiting"), 0)])
+    memory = Memory(running={"$event": Progress("!room", "waiting")})
+    ledger = Ledger(gated, memory, WORLD, Failpoints(None), SystemClock())
+
+    def looks(case: Case) -> bool:
+        return case.running_in("!room") is not None
+
+    settle = [Delete("outbox", "row")]
+    slower = asyncio.create_task(ledger.decide("$said", looks, by=BY, point="input", settle=settle))
+    await gated.entered.wait()
+    start = asyncio.create_task(ledger.decide("$start", _takes("start"), by=BY, point="input"))
+    for _ in range(50):
+        await asyncio.sleep(0)  # Time for it to overtake, if it could.
+    gated.open.set()
+    assert (await slower).value
+    await start
+    assert memory.running["$event"].state == "thinking"
+
+
 def _takes(event: str, **details: Any) -> Callable[[Case], None]:
     def decision(case: Case) -> None:
         turn = case.turn("$event")
