@@ -81,6 +81,8 @@ def summary(verdict: Verdict) -> Table:
     for victim, times in sorted(verdict.kills.items()):
         table.add_row(f"kills of the {victim}", str(times))
     table.add_row("lives of the bot", str(verdict.lives))
+    for event, times in sorted(verdict.errors.items()):
+        table.add_row(f"logged: {event}", str(times))
     for kind, times in sorted(verdict.faults.items()):
         table.add_row(f"fault: {kind}", verdict.skipped.get(kind, str(times)))
     if verdict.samples:

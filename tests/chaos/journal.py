@@ -25,7 +25,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lines: list[Line] = []
-        self._began = time.monotonic()
+        self._began, self._began_at = time.monotonic(), time.time()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w")
 
@@ -45,6 +45,10 @@ class Journal:
         """Seconds since it was opened."""
         return round(time.monotonic() - self._began, 2)
 
+    def moment(self, origin_server_ts: int) -> float:
+        """When an event came into being, in seconds since the journal was opened."""
+        return round(origin_server_ts / 1000 - self._began_at, 2)
+
     def note(self, what: str, **details: Any) -> Line:
         """Write one line down; returns it."""
         line = {"t": self.now, "what": what, **details}
@@ -59,7 +63,7 @@ def story(lines: list[Line], room_id: str | None, at: float | None) -> str:
     fits: list[Callable[[Line], bool]] = [lambda line: line.get("room", room_id) == room_id]
     if at is not None:
         fits.append(lambda line: abs(line["t"] - at) <= AROUND)
-    told = [line for line in lines if all(fit(line) for fit in fits)]
+    told = sorted((ln for ln in lines if all(fit(ln) for fit in fits)), key=lambda ln: ln["t"])
     return "\n".join(_told(line) for line in told[-80:])
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from surface.matrix.rooms import SOURCE
 from tests.chaos.evidence import Witness
 from tests.chaos.journal import Journal
 from tests.chaos.judge import Count, Evidence, Violation, judge
@@ -47,6 +49,8 @@ class Verdict:
     kills: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    errors: Counter[str] = field(default_factory=Counter)
+    """What the bot logged as an error, and how often."""
     deeds: int = 0
     lives: int = 0
     samples: list[Sample] = field(default_factory=list)
@@ -76,8 +80,8 @@ async def run(
         verdict.skipped = weather.skipped
         verdict.deeds = sum(talker.done for talker in talkers)
         say("calm: everybody hears a last answer", 1)
-        await _probe(stage, talkers, "last")
-        await _settled(stage)
+        verdict.violations += await _probe(stage, talkers)
+        verdict.violations += await _settled(stage)
         say("equal work, to see what leaks", 1)
         verdict.samples = await _work(stage, talkers, blocks)
         say("reading all rooms", 1)
@@ -119,32 +123,41 @@ async def _live(
         all_of_it.create_task(tells())
 
 
-async def _probe(stage: Stage, talkers: Sequence[Talker], words: str) -> None:
-    """Everybody says something in each room, and hears the answer."""
-    for talker in talkers:
-        for room in (talker.home, *talker.chats()):
-            said = await talker.say(room, f"{words} words here")
+async def _probe(stage: Stage, talkers: Sequence[Talker]) -> list[Violation]:
+    """Everybody says something in each room, and hears the answer; returns who does not."""
+
+    async def hears(talker: Talker, room: str) -> list[Violation]:
+        said = await talker.say(room, "last words")
+        try:
             await talker.person.answer_to(
-                room, said.event_id, sender=stage.bot.user_id, timeout=PATIENCE * 3
+                room, said.event_id, sender=stage.bot.user_id, timeout=PATIENCE
             )
+        except AssertionError:
+            why = f"nobody answers {said.event_id} though all is calm"
+            return [Violation("deaf", why, room, said.sent)]
+        return []
+
+    heard = [hears(talker, room) for talker in talkers for room in (talker.home, *talker.chats())]
+    return [violation for found in await asyncio.gather(*heard) for violation in found]
 
 
-async def _settled(stage: Stage) -> None:
-    """Wait until the bot has nothing to do. Polled: another process's commits wake nobody."""
-    quiet = 0
+async def _settled(stage: Stage) -> list[Violation]:
+    """Wait until the bot has nothing to do; returns what stays. Polled: no commit wakes another process."""
+    quiet, left = 0, ""
     try:
         async with asyncio.timeout(PATIENCE):
             while quiet < 10:
-                busy = stage.bot.pending() or stage.bot.documents("mirrors")
-                quiet = 0 if busy else quiet + 1
+                busy = stage.bot.pending() | stage.bot.documents("mirrors")
+                quiet, left = (0, str(busy)[:1_000]) if busy else (quiet + 1, "")
                 await asyncio.sleep(POLL * 5)
     except TimeoutError:
-        raise AssertionError(f"the bot does not come to rest: {stage.bot.pending()}") from None
+        return [Violation("restless", f"the bot does not come to rest: {left}")]
+    return []
 
 
 async def _work(stage: Stage, talkers: Sequence[Talker], blocks: int) -> list[Sample]:
     """Blocks of the same work, and what the bot holds after each."""
-    samples = []
+    samples: list[Sample] = []
     for block in range(blocks + 1):
         for number in range(BLOCK):
             await asyncio.gather(*(_piece(stage, talker, block, number) for talker in talkers))
@@ -180,6 +193,8 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
         said = [said for talker in talkers for said in talker.said]
         evidence = Evidence(said, rooms, bot.user_id, stage.deaths)
         violations, verdict.count = judge(evidence)
+        for room_id, timeline in rooms.items():
+            stage.journal.lines += _spoken(stage, room_id, timeline)
         found += violations
         for talker in talkers:
             its = await witness.household(talker.person.user_id)
@@ -190,11 +205,16 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
         await witness.close()
     found += [Violation("leak", leak) for leak in leaks(verdict.samples)]
     found += [Violation("ended", surprise) for surprise in stage.surprises]
+    if stage.platform.pid is None:
+        found.append(Violation("ended", "the platform ended by itself"))
     found += [
         Violation("broke", json.dumps(line)[:600])
         for line in bot.events(runs=True)
         if line.get("event") in WRONG or _is_traceback(line)
     ]
+    verdict.errors = Counter(
+        str(line["event"]) for line in bot.events(runs=True) if line.get("level") == "error"
+    )
     verdict.lives = len(stage.deaths) + 1
     await stage.let_go()
     await bot.stop()
@@ -202,6 +222,24 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
     done = await surface("reconcile", "--dry-run", "--full", "--json", "-c", config)
     steps = json.loads(done.stdout)["steps"] if done.returncode == 0 else [done.stderr]
     found += [Violation("reconcile", f"would still do {step}") for step in steps]
+
+
+def _spoken(
+    stage: Stage, room_id: str, timeline: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What the bot has said in a room, as lines of a journal."""
+    return [
+        {
+            "t": stage.journal.moment(event["origin_server_ts"]),
+            "what": "bot says",
+            "room": room_id,
+            "event": event["event_id"],
+            "words": event["content"].get("body", "")[:60],
+            "source": event["content"].get(SOURCE),
+        }
+        for event in timeline
+        if event["sender"] == stage.bot.user_id and event["type"] == "m.room.message"
+    ]
 
 
 def _is_traceback(line: Mapping[str, Any]) -> bool:

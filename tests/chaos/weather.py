@@ -41,15 +41,9 @@ class Weather:
     async def rage(self) -> None:
         """Everything in its time; returns when the last is over, and all are up again."""
         began = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.TaskGroup() as all_of_it:
-                all_of_it.create_task(self._kills(began))
-                all_of_it.create_task(self._faults(began))
-        finally:
-            await self.calm()
-
-    async def calm(self) -> None:
-        """Nothing is wrong any more."""
+        async with asyncio.TaskGroup() as all_of_it:
+            all_of_it.create_task(self._kills(began))
+            all_of_it.create_task(self._faults(began))
         await self._stage.start_homeserver_if_down()
         await self._stage.start_platform_if_down()
 

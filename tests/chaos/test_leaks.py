@@ -1,0 +1,21 @@
+"""What grows with each piece of work is a leak; what stays is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.leaks import MAY_GROW, leaks
+
+STEADY = dict.fromkeys(MAY_GROW, 10.0)
+
+
+def test_what_stays_is_no_leak() -> None:
+    assert leaks([STEADY, STEADY, STEADY]) == []
+
+
+@pytest.mark.parametrize(("name", "most"), MAY_GROW.items())
+def test_what_grows_is_a_leak(name: str, most: float) -> None:
+    some, more = STEADY[name] + most, STEADY[name] + most + 1
+    assert leaks([STEADY, {**STEADY, name: some}]) == []
+    (leak,) = leaks([STEADY, {**STEADY, name: some}, {**STEADY, name: more}])
+    assert leak.startswith(name)
