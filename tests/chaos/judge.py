@@ -37,7 +37,7 @@ STOPPED: Final = "Stopped."
 THINKING: Final = "…"
 CONTEXT: Final = re.compile(r"(?:New|the new) context (\d+)")
 ARCHIVED: Final = "Archived."
-FORGIVEN: Final = 30.0
+FORGIVEN: Final = 60.0
 """Seconds after a question was asked for in which a death of the bot may have taken it along."""
 
 
@@ -293,9 +293,7 @@ class _Court:
         if said.wants == "sign" or said.gone:
             return True
         if said.wants == "question":
-            return any(
-                0 <= death - said.sent <= FORGIVEN for death in self._evidence.deaths
-            ) or any(0 <= said.sent - death <= FORGIVEN for death in self._evidence.deaths)
+            return any(0 <= death - said.sent <= FORGIVEN for death in self._evidence.deaths)
         if said.wants == "stop":
             # It ended an answer, which says so itself.
             return any(source in self._edits for source in _sources(said.event_id))

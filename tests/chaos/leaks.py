@@ -1,7 +1,7 @@
 """What the bot's process holds, before and after equal pieces of work: what grows with each is a leak.
 
-A process that has just begun grows for good reasons (caches, pools, a heap with holes). So it works for a
-while first, and what counts is how it grows from there, from one block of work to the next of the same size.
+A process that has just begun grows for good reasons (caches, pools, a heap with holes), and by steps. So it
+works for a while first, and what counts is how it grows over the second half of blocks of work of one size.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Sample: TypeAlias = Mapping[str, float]
 """How much of what the process holds."""
 
 MAY_GROW: Final[Mapping[str, float]] = {
-    "memory, MB": 6.0,
+    "memory, MB": 4.0,
     "open files": 4,
     "threads": 4,
     "tasks": 4,
     "children": 0,
     "unfinished files": 0,
 }
-"""By how much more there may be of it after the last block of work than after the first."""
+"""By how much more there may be of it after the last block of work than half of them before."""
 UNFINISHED: Final = ("*.part", "*.tmp", "tmp*", ".tmp*")
 
 
@@ -66,7 +66,7 @@ def leaks(samples: Sequence[Sample]) -> list[str]:
     Args:
         samples: after the work that warms up, and after each block that follows.
     """
-    first, last = samples[0], samples[-1]
+    first, last = samples[(len(samples) - 1) // 2], samples[-1]
     return [
         f"{name}: {' → '.join(f'{its[name]:g}' for its in samples)}; {most:g} more are allowed"
         for name, most in MAY_GROW.items()

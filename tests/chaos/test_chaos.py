@@ -24,7 +24,7 @@ async def test_a_minute_of_chaos_loses_and_doubles_nothing(fast_root: Path, tmp_
     with Journal(tmp_path / "journal.jsonl") as journal:
         dealt = plan(SEED, SECONDS, PEOPLE)
         verdict = await run(
-            dealt, root, journal, people=PEOPLE, blocks=1, say=lambda what, part: None
+            dealt, root, journal, people=PEOPLE, blocks=2, say=lambda what, part: None
         )
     for violation in verdict.violations:
         print(f"{violation.kind} in {violation.room_id}: {violation.why}")

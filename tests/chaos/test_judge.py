@@ -229,7 +229,7 @@ def test_a_stop_says_so_in_what_it_stops_or_by_itself(room: Room) -> None:
     assert room.kinds() == []
 
 
-@pytest.mark.parametrize(("died", "found"), [(110.0, []), (400.0, ["lost"])])
+@pytest.mark.parametrize(("died", "found"), [(110.0, []), (400.0, ["lost"]), (90.0, ["lost"])])
 def test_a_question_dies_with_who_asked_it_and_only_then(
     room: Room, died: float, found: list[str]
 ) -> None:
