@@ -199,6 +199,10 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
         for talker in talkers:
             its = await witness.household(talker.person.user_id)
             found += [Violation("law", law) for law in laws.broken(its)]
+        in_use = Counter(name for name, _ in laws.ids_in_use(bot.documents("rooms").values()))
+        found += [
+            Violation("law", f"{name} is used {n} times") for name, n in in_use.items() if n > 1
+        ]
         homes = {talker.home for talker in talkers}
         found += [Violation("orphan", room) for room in await witness.unmarked(homes)]
     finally:

@@ -25,6 +25,7 @@ from surface.matrix.rooms import MARKER
 from tests.rig.api import MatrixApi, MatrixError
 from tests.rig.bot import PASSWORD, TIMEOUT, Bot
 from tests.rig.cli import surface
+from tests.rig.laws import Household, State, broken, ids_in_use
 from tests.rig.person import Person
 
 ECHO = {"id": "echo", "name": "Echo", "adapter": "echo", "delay": 0.05}
@@ -198,26 +199,26 @@ class Lane:
         person, me = guest.person, self.bot.user_id
         user = self.bot.user(guest.user_id)
         chats = {room["room_id"]: room for room in self.bot.rooms_of(guest.user_id)}
-        assert user["creations"] == {}
         assert user["state"] == "ready"
 
         marked = await self._marked(guest.user_id)
-        spaces = [room_id for room_id, marker in marked.items() if marker["kind"] == "space"]
-        assert spaces == [user["space_id"]], "one Space, the one in the store"
-        assert marked.keys() == {*spaces, *chats}, "the rooms in Matrix are those in the store"
-        nonces = [marker["nonce"] for marker in marked.values()]
-        assert len(set(nonces)) == len(nonces)
+        household = Household(
+            user=user,
+            chats=list(chats.values()),
+            index=self.bot.documents("chats"),
+            markers=marked,
+            states={room_id: await self._state_of(room_id) for room_id in marked},
+            agents={str(agent["id"]): str(agent["name"]) for agent in self.bot.agents},
+        )
+        assert broken(household) == []
+        for room in chats.values():
+            assert room["state"] in ("bound", "cleared")
+            assert room["agent_id"] == "echo"
         known = {guest.home, *marked}
         await person.until(lambda: known <= set(person.joined()), what="being in all rooms")
         invited = {invite.room_id for invite in person.invites()}
         assert set(person.joined()) | invited == known, "no doubled room"
 
-        index = self.bot.documents("chats")
-        for room_id, room in chats.items():
-            await self._check_chat(user, room, marked[room_id], index)
-        labels = [room["chat_id"] for room in chats.values()]
-        assert len(set(labels)) == len(labels)
-        assert max(int(label[1:]) for label in labels) < user["next_chat_index"]
         self._check_reuse()
 
         for room_id in known:
@@ -232,39 +233,8 @@ class Lane:
             assert begun == wanted, f"the notices in {room_id}"
             assert len(notices) == len(wanted), f"the notices in {room_id}: {notices}"
 
-    async def _check_chat(
-        self,
-        user: dict[str, Any],
-        room: dict[str, Any],
-        marker: dict[str, Any],
-        index: dict[str, Any],
-    ) -> None:
-        room_id, space_id = room["room_id"], user["space_id"]
-        assert room["space_id"] == space_id
-        assert marker["chat_id"] == room["chat_id"]
-        row = index[f"chat:{user['user_id']}:{room['chat_id']}"]
-        assert row["surface_ref"] == room_id
-        assert row["name"] == room["display_name"]
-        assert room["state"] in ("bound", "cleared")
-        assert room["agent_id"] == "echo"
-        child = await self.state(space_id, "m.space.child", room_id)
-        assert child and child["via"] == ["localhost"], "a child of the Space"
-        assert child["order"] == f"{int(room['chat_id'][1:]):08d}"
-        parent = await self.state(room_id, "m.space.parent", space_id)
-        assert parent and parent["via"] == ["localhost"]
-        name = await self.state(room_id, "m.room.name")
-        assert name == {"name": room["display_name"]}
-        topic = await self.state(room_id, "m.room.topic")
-        assert topic and "Echo" in topic["topic"]
-
     def _check_reuse(self) -> None:
-        in_use: list[tuple[str, str]] = []
-        for room in self.bot.documents("rooms").values():
-            if room["chat_id"] is None:
-                continue
-            in_use.append((f"{room['matrix_user_id']} {room['chat_id']}", room["room_id"]))
-            chats = {room["platform_chat_id"], room["previous_chat_id"]} - {None}
-            in_use += [(chat, room["room_id"]) for chat in chats]
+        in_use = ids_in_use(self.bot.documents("rooms").values())
         assert len({name for name, _ in in_use}) == len(in_use), f"two of a kind in {in_use}"
         for name, room_id in in_use:
             assert self._issued.setdefault(name, room_id) == room_id, f"{name} is used again"
@@ -275,6 +245,10 @@ class Lane:
         for room_id in set(joined) - self._markers.keys():
             self._markers[room_id] = await self.state(room_id, MARKER) or {}
         return {r: self._markers[r] for r in joined if self._markers[r].get("owner") == owner}
+
+    async def _state_of(self, room_id: str) -> State:
+        events = await self.api.call("GET", "rooms", room_id, "state")
+        return {(event["type"], event["state_key"]): event["content"] for event in events}
 
     async def read_up_to(self, room_id: str, event_id: str) -> None:
         """Wait until the bot's read marker is at an event. Polled: it comes with no sync of ours."""

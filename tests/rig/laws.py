@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,18 @@ def broken(household: Household) -> list[str]:
     return [*_of_all(household), *(law for chat in household.chats for law in _of(household, chat))]
 
 
+def ids_in_use(rooms: Iterable[Document]) -> list[tuple[str, str]]:
+    """Every label and every platform chat of rooms, each with its room: none may be there twice."""
+    found: list[tuple[str, str]] = []
+    for room in rooms:
+        if room["chat_id"] is None:
+            continue
+        found.append((f"{room['matrix_user_id']} {room['chat_id']}", room["room_id"]))
+        chats = {room["platform_chat_id"], room["previous_chat_id"]} - {None}
+        found += [(chat, room["room_id"]) for chat in chats]
+    return found
+
+
 def _of_all(its: Household) -> Iterator[str]:
     who = its.user["user_id"]
     if its.user["creations"]:
@@ -69,8 +81,9 @@ def _of(its: Household, chat: Document) -> Iterator[str]:
         return
     if chat["space_id"] != space:
         yield f"{name} is stored in the Space {chat['space_id']}, not {space}"
-    if its.markers[room]["chat_id"] != label:
-        yield f"{name} is marked as {its.markers[room]['chat_id']}"
+    marked = its.markers.get(room, {}).get("chat_id")
+    if marked != label:
+        yield f"{name} is marked as {marked}"
     row = its.index.get(f"chat:{its.user['user_id']}:{label}", {})
     if (row.get("surface_ref"), row.get("name")) != (room, chat["display_name"]):
         yield f"{name} is in the index as {row}"
