@@ -1,8 +1,8 @@
 """One run from the first invitation to the verdict: people and weather, then calm, then the judge.
 
-The order at the end: the weather stops, everybody says one last thing in every room and hears the answer; by
-the order of /sync all that came before was heard as well. Then blocks of equal work show what leaks. Only
-then the rooms are read, and the bot is stopped for a comparison of store and Matrix.
+The order at the end: the weather stops, what waits is done, everybody says one last thing in every room and
+hears the answer; by the order of /sync all that came before was heard as well. Then blocks of equal work show
+what leaks. Only then the rooms are read, and the bot is stopped for a comparison of store and Matrix.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ WRONG: Final = frozenset({"input.broke", "input.refused", "turn.broke"})
 """What the bot logs when it cannot handle what came: nothing that comes may lead there."""
 BLOCK: Final = 12
 """Messages of each person in one block of equal work."""
+
+QUIET: Final = 10
+"""Looks in a row at which there is nothing to do."""
 
 Say = Callable[[str, float], None]
 """Takes what is being done, and which part of the whole is done."""
@@ -80,6 +83,7 @@ async def run(
         verdict.skipped = weather.skipped
         verdict.deeds = sum(talker.done for talker in talkers)
         say("calm: everybody hears a last answer", 1)
+        verdict.violations += await _settled(stage)
         verdict.violations += await _probe(stage, talkers)
         verdict.violations += await _settled(stage)
         say("equal work, to see what leaks", 1)
@@ -142,16 +146,20 @@ async def _probe(stage: Stage, talkers: Sequence[Talker]) -> list[Violation]:
 
 
 async def _settled(stage: Stage) -> list[Violation]:
-    """Wait until the bot has nothing to do; returns what stays. Polled: no commit wakes another process."""
-    quiet, left = 0, ""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while quiet < 10:
-                busy = stage.bot.pending() | stage.bot.documents("mirrors")
-                quiet, left = (0, str(busy)[:1_000]) if busy else (quiet + 1, "")
-                await asyncio.sleep(POLL * 5)
-    except TimeoutError:
-        return [Violation("restless", f"the bot does not come to rest: {left}")]
+    """Wait until the bot has nothing to do, for as long as what it has to do changes; returns what stays.
+
+    Polled: no commit wakes another process.
+    """
+    loop = asyncio.get_running_loop()
+    quiet, before, moved = 0, "", loop.time()
+    while quiet < QUIET:
+        busy = stage.bot.pending() | stage.bot.documents("mirrors")
+        quiet, left = (0, json.dumps(busy)) if busy else (quiet + 1, "")
+        if left != before:
+            before, moved = left, loop.time()
+        if left and loop.time() - moved > PATIENCE:
+            return [Violation("restless", f"the bot does not come to rest: {left[:1_000]}")]
+        await asyncio.sleep(POLL * 5)
     return []
 
 

@@ -18,6 +18,8 @@ from tests.chaos.stage import Stage
 from tests.rig.proxy import Action, Delay, DropResponse, Garbage, Refuse, Status, TooMany, Truncate
 
 CLIENT = r"/_matrix/"
+SPARED = 30.0
+"""Seconds that a bot gets to be ready before it may be killed, but for the kills while it starts."""
 SPARE = 4_096
 """Bytes beyond the largest file that may still be written while writes are refused."""
 
@@ -61,6 +63,8 @@ class Weather:
 
     async def _kill(self, kill: Kill) -> None:
         stage = self._stage
+        if kill.victim == "bot":
+            await self._has_lived()
         self._killed(kill)
         match kill.victim:
             case "bot":
@@ -90,6 +94,12 @@ class Weather:
                     stage.kill_homeserver()
                     await starting
                 await stage.start_homeserver_if_down()
+
+    async def _has_lived(self) -> None:
+        """Let the bot come up before the next kill, if it can: on a slow machine it would never work."""
+        await self._stage.bot_launched()
+        with contextlib.suppress(AssertionError):
+            await self._stage.bot.logged("bot.ready", timeout=SPARED)
 
     def _killed(self, kill: Kill, *, again: bool = False) -> None:
         self.kills[kill.victim] += 1
