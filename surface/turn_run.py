@@ -22,6 +22,7 @@ from machines.effects import SendFile, Text
 from machines.turn import Turn
 from store.documents import read, room_key, user_key
 from store.history import Cause
+from store.store import StoreError
 from surface import keys, render
 from surface.case import Case
 from surface.failpoints import Failpoints
@@ -160,6 +161,9 @@ class Runner:
             raise
         except CallFailed as failed:
             return self._failed(turn, failed.error)
+        except StoreError:
+            # The agent is not to blame; the turn is run again.
+            raise
         except Exception as error:
             # An adapter's bug must not take the room with it.
             log.exception("turn.adapter_broke", agent=turn.agent_id)

@@ -3,7 +3,9 @@ next message is answered as if nothing had been."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -161,3 +163,41 @@ async def test_a_platform_that_lies_about_saves_is_told(desk, liar):
         assert len(heard) < 10_000, lie
     await desk.bot.at_rest()
     assert not desk.bot.complaints()
+
+
+class Patient(Liar):
+    """Has been asked something, and answers when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    def script(self, request: str) -> list[Step]:
+        if request.splitlines()[0].split()[1].endswith("/messages"):
+            return [HEAD, self._wait, WHOLE]
+        return super().script(request)
+
+    async def _wait(self, _wire: Wire, _writer: asyncio.StreamWriter) -> None:
+        self.asked.set()
+        await self.may_answer.wait()
+
+
+async def test_a_disk_that_cannot_be_written_is_not_the_agents_fault(person, make_bot):
+    """What the agent says cannot be written down: it is asked again, and nobody is told of a broken agent."""
+    patient = Patient()
+    async with listening(patient) as port:
+        entry = {"id": "a", "name": "A", "adapter": "http", "url": f"http://127.0.0.1:{port}"}
+        quiet = {"answers": {"placeholder_after": 60}}
+        bot = await make_bot(agents=[entry], default="a", settings=quiet, may_complain=True)
+        desk = await onboard(await person("alice"), bot)
+        await bot.at_rest()
+        said = await desk.person.send(desk.chat, "hello")
+        await patient.asked.wait()
+        hard = resource.prlimit(bot.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(bot.pid, resource.RLIMIT_FSIZE, (4_096, hard))
+        patient.may_answer.set()
+        await bot.logged("store.failed")
+        resource.prlimit(bot.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        answer = await desk.person.answer_to(desk.chat, said, sender=bot.user_id)
+        assert answer.body == "hi"
+        assert bot.events("turn.adapter_broke") == []
