@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -36,6 +37,7 @@ def main() -> int:
     """Run, and say what came of it."""
     options = _options()
     out = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
     with tempfile.TemporaryDirectory(prefix="chaos-", dir=_fast()) as folder:
         root = Path(folder)
         keep_bytecode(root / "bytecode")

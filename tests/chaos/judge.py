@@ -37,6 +37,7 @@ STOPPED: Final = "Stopped."
 THINKING: Final = "…"
 CONTEXT: Final = re.compile(r"(?:New|the new) context (\d+)")
 ARCHIVED: Final = "Archived."
+INVITED_AGAIN: Final = "I have invited you to your Space again."
 FORGIVEN: Final = 60.0
 """Seconds after a question was asked for in which a death of the bot may have taken it along."""
 
@@ -242,6 +243,9 @@ class _Court:
         if said.wants in ("reply", "question"):
             # An answer that the command has ended says so, besides its own reply.
             answers = [m for m in answers if m.msgtype == "m.notice" or STOPPED not in m.body]
+        if len(answers) > 1:
+            # Who had left is invited again, besides being answered.
+            answers = [m for m in answers if not m.body.startswith(INVITED_AGAIN)]
         if said.file is not None:
             answers = [m for m in answers if said.file not in m.body or said.file in said.versions]
         if said.wants in ("answer", "retry"):
@@ -328,7 +332,12 @@ class _Court:
             and event["state_key"] != bot
             and event["content"].get("membership") == "leave"
         ]
-        archived = [m.place for m in self._heard[room_id] if m.body.startswith(ARCHIVED)]
+        # It was archived when that was said, however late the reply came.
+        archived = [
+            self._places[room_id].get(m.reply_to or "", m.place)
+            for m in self._heard[room_id]
+            if m.body.startswith(ARCHIVED)
+        ]
         return left + archived
 
     def _was_stopped(self, said: Said, place: int, until: int) -> bool:

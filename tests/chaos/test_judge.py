@@ -212,6 +212,21 @@ def test_who_leaves_needs_no_answer(room: Room) -> None:
     assert room.kinds() == []
 
 
+def test_what_waits_ends_when_its_chat_is_archived_though_that_is_told_late(room: Room) -> None:
+    room.say("and I?")
+    yes = room.say("!yes", "reply")
+    room.answer(room.say("hello again"))
+    room.reply(yes, "Archived. The room is out of your Space")
+    assert room.kinds() == []
+
+
+def test_who_comes_back_is_invited_and_answered(room: Room) -> None:
+    said = room.say("!undo", "reply")
+    room.reply(said, "I have invited you to your Space again.")
+    room.bot("!undo does nothing here", "another", "m.notice", said.event_id)
+    assert room.kinds() == []
+
+
 def test_the_end_of_an_answer_may_be_somebodys_leaving(room: Room) -> None:
     room.say("and I?")
     room.bot("Stopped.", keys.effect_key(room.leave()))
