@@ -2,37 +2,41 @@
 
     uv run python -m tests.bench.encrypted [--rounds N] [--json]
 
-The person is a nio client that encrypts and decrypts; what that costs is in all figures of encrypted rooms.
-The rounds take turns, so that a drift of the machine hits all alike.
+The person is a nio client that encrypts and decrypts; what that costs is in all figures of encrypted rooms,
+and in the *floor*: a message until another such client can read it. The rounds take turns, so that a drift
+of the machine hits all alike.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
-import json
-import shutil
 import sys
-import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from nio import AsyncClient, AsyncClientConfig, MatrixRoom, RoomMessageText
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from surface.homeserver import Homeserver
-from tests.bench.shared import WARM_UP, machine, minimal_bot, spread
+from tests.bench.alone import alone
+from tests.bench.section import Figures, Goal, Plot, Section, Table, ms, times
+from tests.bench.shared import (
+    LIMITS,
+    WARM_UP,
+    folder,
+    homeserver_in_memory,
+    minimal_bot,
+    spread,
+)
 from tests.rig.bot import Bot
 from tests.rig.desk import onboard
 from tests.rig.person import PASSWORD, Person
 
 GOAL = 10.0
 """Milliseconds (p50) by which this bot may be slower than the minimal one, encrypted."""
+KINDS = ("plain", "encrypted")
 
 
 class Talker:
@@ -57,11 +61,15 @@ class Talker:
         await asyncio.gather(self._task, return_exceptions=True)
         await self._client.close()
 
-    async def round(self, room_id: str, answerer: str) -> float:
-        """Say something; milliseconds until it comes back readable from `answerer`."""
-        text = f"round {next(self._numbers)}"
+    async def round(self, room_id: str, answerer: str, *, at: Talker | None = None) -> float:
+        """Say something; milliseconds until it comes back readable from `answerer`.
+
+        Args:
+            at: who waits for it; oneself by default.
+        """
+        text = f"round {next(self._numbers)} of {self._client.user_id}"
         came: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._awaited[(answerer, text)] = came
+        (at or self)._awaited[(answerer, text)] = came
         started = time.perf_counter()
         content = {"msgtype": "m.text", "body": text}
         await self._client.room_send(
@@ -76,78 +84,86 @@ class Talker:
             came.set_result(now)
 
 
-async def main(rounds: int, progress: Progress) -> dict[str, Any]:
-    """Milliseconds by who answered, and in what kind of room."""
+async def measure(progress: Progress, *, rounds: int = 100) -> Figures:
+    """What encryption costs: milliseconds by who answered, and in what kind of room."""
     async with AsyncExitStack() as stack:
-
-        def folder(where: str | None = None) -> Path:
-            made = Path(tempfile.mkdtemp(prefix="bench-", dir=where))
-            stack.callback(shutil.rmtree, made, ignore_errors=True)
-            return made
-
-        memory = Path("/dev/shm")
-        homeserver = Homeserver(folder(str(memory) if memory.is_dir() else None))
-        await stack.enter_async_context(homeserver)
-        rooms: dict[str, tuple[Talker, str, str]] = {}
-        limits = {"waiting": 1_000, "per_minute": 10_000}
-        for kind in ("plain", "encrypted"):
+        homeserver = await homeserver_in_memory(stack)
+        rooms: dict[str, tuple[Talker, str, str, Talker]] = {}
+        for kind in KINDS:
             sealed = kind == "encrypted"
             alice = await stack.enter_async_context(await Person.register(homeserver, "alice"))
-            user = await minimal_bot(stack, homeserver, store=folder() if sealed else None)
+            bob = await stack.enter_async_context(await Person.register(homeserver, "bob"))
+            user = await minimal_bot(stack, homeserver, store=folder(stack) if sealed else None)
             room = await alice.dm(user, encrypted=sealed)
             await alice.until_member(room, user)
-            bot = await Bot.register(
-                homeserver, folder(), encryption=sealed, settings={"limits": limits}
-            )
+            between = await alice.dm(bob.user_id, encrypted=sealed)
+            await bob.join(between)
+            bot = await Bot.register(homeserver, folder(stack), encryption=sealed, settings=LIMITS)
             stack.callback(bot.kill)
             await bot.start()
             chat = (await onboard(alice, bot)).chat
             await alice.pause()
-            talker = Talker(homeserver.url, alice.user_id, folder())
-            await stack.enter_async_context(talker)
-            rooms[f"{kind}, minimal"] = (talker, room, user)
-            rooms[f"{kind}, this bot"] = (talker, chat, bot.user_id)
+            await bob.pause()
+            talker, reader = [
+                await stack.enter_async_context(
+                    Talker(homeserver.url, person.user_id, folder(stack))
+                )
+                for person in (alice, bob)
+            ]
+            rooms[f"{kind}, floor"] = (talker, between, alice.user_id, reader)
+            rooms[f"{kind}, minimal"] = (talker, room, user, talker)
+            rooms[f"{kind}, this bot"] = (talker, chat, bot.user_id, talker)
         taken: dict[str, list[float]] = {name: [] for name in rooms}
         names = list(rooms)
         task = progress.add_task("round trips", total=WARM_UP + rounds)
         for number in range(WARM_UP + rounds):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
-                talker, *where = rooms[name]
-                milliseconds = await talker.round(*where)
+                talker, room, answerer, reader = rooms[name]
+                milliseconds = await talker.round(room, answerer, at=reader)
                 if number >= WARM_UP:
                     taken[name].append(milliseconds)
             progress.advance(task)
     return {name: spread(values) for name, values in taken.items()}
 
 
-def run() -> int:
-    parser = argparse.ArgumentParser(description="What encryption costs.")
-    parser.add_argument("--rounds", type=int, default=100, help="round trips of each (100)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
-    about = machine()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        figures = asyncio.run(main(options.rounds, progress))
-    added = {
-        kind: round(figures[f"{kind}, this bot"]["p50"] - figures[f"{kind}, minimal"]["p50"], 1)
-        for kind in ("plain", "encrypted")
+def section(figures: Figures) -> Section:
+    """What the figures say."""
+    rows = []
+    for kind in KINDS:
+        least, floor = figures[f"{kind}, minimal"]["p50"], figures[f"{kind}, floor"]["p50"]
+        for who in ("floor", "minimal", "this bot"):
+            its = figures[f"{kind}, {who}"]
+            rows.append(
+                (
+                    f"{kind}, {who}",
+                    times(its["p50"], least),
+                    times(its["p50"], floor),
+                    *(ms(its[p]) for p in ("p10", "p50", "p95")),
+                )
+            )
+    more = {
+        who: figures[f"encrypted, {who}"]["p50"] / figures[f"plain, {who}"]["p50"]
+        for who in ("floor", "minimal", "this bot")
     }
-    if options.json:
-        print(json.dumps({"machine": about, "added": added, "sequential": figures}, indent=1))
-        return 0
-    table = Table("", "p10", "p50", "p95", "n", title="Round trips, in milliseconds")
-    for name, its in figures.items():
-        table.add_row(name, f"{its['p10']}", f"{its['p50']}", f"{its['p95']}", f"{its['n']}")
-    out = Console()
-    out.print(table)
-    out.print(", ".join(f"{key} {value}" for key, value in about.items()))
-    verdict = "reached" if added["encrypted"] < GOAL else "missed"
-    out.print(
-        f"Goal: encrypted, less than {GOAL:.0f} ms more than the minimal bot (p50); {verdict}: {added}"
+    added = figures["encrypted, this bot"]["p50"] - figures["encrypted, minimal"]["p50"]
+    told = ", ".join(f"{who} {ratio:.2f}" for who, ratio in more.items())
+    series = {what: [its[what] for its in figures.values()] for what in ("p50", "p95")}
+    return Section(
+        [Table(("", "× minimal", "× floor", "p10", "p50", "p95"), rows)],
+        [
+            Plot(
+                "encrypted",
+                "Plain and encrypted round trip, milliseconds",
+                "bars",
+                [*figures],
+                series,
+            )
+        ],
+        [Goal("Encrypted, p50", added, GOAL, "ms more than the minimal nio bot", 1)],
+        [f"Encrypted × plain, p50: {told}."],
     )
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(alone(measure, section))

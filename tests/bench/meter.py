@@ -73,12 +73,13 @@ class Meter:
             return (await came - started) * 1000
 
     async def say(
-        self, room_id: str, answerer: str, *, at: Meter | None = None
+        self, room_id: str, answerer: str, *, at: Meter | None = None, text: str | None = None
     ) -> asyncio.Future[float]:
         """Send a message; when its text comes back from `answerer`, by `time.perf_counter`."""
-        text = f"round {next(self._texts)} of {self.user_id}"
+        mark = f"round {next(self._texts)} of {self.user_id}"
+        text = text or mark
         came = (at or self).expect(room_id, answerer, text)
-        where = f"/rooms/{quote(room_id)}/send/m.room.message/{quote(text)}"
+        where = f"/rooms/{quote(room_id)}/send/m.room.message/{quote(mark)}"
         await self._call("PUT", where, json={"msgtype": "m.text", "body": text})
         return came
 

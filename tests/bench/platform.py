@@ -1,6 +1,6 @@
 """What the HTTP adapter adds to reading a platform's stream directly, and what 200 streams at once take.
 
-    uv run python -m tests.bench.platform [--chats N] [--json]
+    uv run python -m tests.bench.platform [--chats N] [--rounds N] [--json]
 
 The platform is a process of its own. It puts the moment of sending into every word (the clock of
 Linux is the same for all processes), so a word's delay is known to the reader. Read directly by httpx
@@ -9,7 +9,6 @@ and by the adapter in turns; then by the adapter in many chats at once.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import resource
@@ -20,19 +19,19 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from rich.console import Console
-from rich.table import Table
+from rich.progress import Progress
 
 from config import HttpAgent
 from surface.platform.http import HttpClient
 from surface.platform.interface import Done, TextDelta, TurnRequest
 from surface.platform.wire import EVENT_STREAM, frame
+from tests.bench.alone import alone
+from tests.bench.section import Figures, Section, Table, ms, times
 from tests.rig.services import free_port
 
 WORDS = 100
@@ -95,7 +94,7 @@ async def by_adapter(client: HttpClient, chat: int, number: int) -> tuple[float,
     return first, delays
 
 
-async def measure(url: str, chats: int, rounds: int) -> dict[str, Any]:
+async def _measured(url: str, chats: int, rounds: int) -> Figures:
     """All figures; milliseconds and megabytes."""
     entry = HttpAgent(id="a", name="A", adapter="http", url=url)
     client = HttpClient(installation_id="bench", agent_id="a", options=entry)
@@ -105,7 +104,7 @@ async def measure(url: str, chats: int, rounds: int) -> dict[str, Any]:
         if number >= 0:  # the first are for warming up
             runs["directly"].append(one)
             runs["by the adapter"].append(other)
-    figures: dict[str, Any] = {
+    figures: Figures = {
         name: {
             "first": round(statistics.median(first for first, _ in found), 2),
             "word p50": round(statistics.median(d for _, all_ in found for d in all_), 3),
@@ -155,35 +154,43 @@ async def platform(words: int = WORDS, every: float = EVERY) -> AsyncIterator[st
         process.wait()
 
 
-async def bench(chats: int, rounds: int) -> dict[str, Any]:
-    """Start the platform, and measure."""
+async def measure(progress: Progress, *, chats: int = 200, rounds: int = 5) -> Figures:
+    """What the HTTP adapter adds to reading a platform's stream directly.
+
+    Args:
+        chats: streams at once.
+        rounds: streams of each way, one after the other.
+    """
+    progress.add_task("streams", total=None)
     async with platform() as url:
-        return await measure(url, chats, rounds)
+        return await _measured(url, chats, rounds)
 
 
-def main() -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chats", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        port, words, every = options.serve
-        serve(int(port), int(words), float(every))
-        return
-    figures = asyncio.run(bench(options.chats, options.rounds))
-    if options.json:
-        sys.stdout.write(json.dumps(figures) + "\n")
-        return
-    table = Table("", "first word, ms", "a word p50, ms", "a word p95, ms")
-    for name in ("directly", "by the adapter"):
-        table.add_row(name, *(str(value) for value in figures[name].values()))
-    console = Console()
-    console.print(table)
-    console.print(figures["at once"])
+def section(figures: Figures) -> Section:
+    """What the figures say."""
+    base, many = figures["directly"], figures["at once"]
+    rows = [
+        (
+            name,
+            times(its["word p50"], base["word p50"]),
+            times(its["first"], base["first"]),
+            *(ms(its[what], 2) for what in ("first", "word p50", "word p95")),
+        )
+        for name, its in figures.items()
+        if name != "at once"
+    ]
+    lasts = WORDS * EVERY
+    notes = [
+        f"{WORDS} words, {EVERY * 1000:.0f} ms apart. {many['chats']} chats at once: all complete after "
+        f"{many['seconds'] / lasts:.1f} × what one stream lasts ({lasts:.0f} s), {many['memory']} MB more "
+        "memory."
+    ]
+    headings = ("read", "× directly, a word", "× directly, the first", "first word", "p50", "p95")
+    return Section([Table(headings, rows)], notes=notes)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--serve"]:
+        serve(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    else:
+        sys.exit(alone(measure, section))

@@ -1,6 +1,6 @@
 """How long a start takes, and how much memory, with few rooms and with many.
 
-    uv run python -m tests.bench.restart [--rooms 10,100,500] [--runs N] [--json]
+    uv run python -m tests.bench.restart [--rooms 10,100,500] [--runs N] [--synthetic …] [--json]
 
 One Synapse and one installation that grows. Measured from the start of the process until a message that was
 sent while it was down has its answer at the person's client: a *delta* start goes on from its sync token, a
@@ -12,11 +12,8 @@ In the end the reconciler's plan alone, of rooms that never were.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
-import shutil
 import sqlite3
 import statistics
 import sys
@@ -28,9 +25,7 @@ from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from machines.effects import Fresh
 from machines.room import Room, order_of
@@ -38,20 +33,23 @@ from store import Put, TinyStore
 from store.documents import room_key, user_key, written
 from surface import logs
 from surface.failpoints import Failpoints
-from surface.homeserver import Homeserver
 from surface.login import MATRIX_STORE
 from surface.matrix.courier import Courier
 from surface.matrix.crypto import Crypto
 from surface.matrix.rooms import NewRoom, Rooms
 from surface.matrix.session import asking, load, open_session
+from tests.bench.alone import alone
 from tests.bench.meter import Meter
-from tests.bench.shared import machine
+from tests.bench.section import Figures, Goal, Plot, Section, Table, times
+from tests.bench.shared import LIMITS, folder, homeserver_in_memory, memory, processor
 from tests.bench.synthetic import planning
 from tests.rig.bot import PASSWORD, PROJECT, Bot
 from tests.rig.bytecode import keep_bytecode
 from tests.rig.desk import onboard
 from tests.rig.person import Person
 
+GOAL = 2.0
+"""Seconds of the bot's own processor time for a delta start."""
 PEOPLE = 5
 """Who share the rooms."""
 AT_ONCE = 4
@@ -60,23 +58,34 @@ PATIENCE = 600.0
 """Seconds that a start may take that nobody measures."""
 IMPORT = "import os, surface.cli, surface.serve; os._exit(0)"
 """Without the clearing up at the end, which no start waits for."""
-PLANS = (1_000, 10_000, 100_000)
-TICKS = os.sysconf("SC_CLK_TCK")
-LIMITS = {"rooms": 10_000, "waiting": 1_000, "per_minute": 10_000}
-Figures = dict[str, float]
 
 
-async def main(sizes: Sequence[int], runs: int, progress: Progress) -> list[Figures]:
+async def measure(
+    progress: Progress,
+    *,
+    rooms: tuple[int, ...] = (10, 100, 500),
+    runs: int = 3,
+    synthetic: tuple[int, ...] = (1_000, 10_000, 100_000),
+) -> Figures:
+    """How long a start takes.
+
+    Args:
+        rooms: sizes of the installation, growing.
+        runs: starts of each kind and size.
+        synthetic: rooms that the plan alone is made for.
+    """
+    logs.set_up("warning", "console")
+    planned = plans(synthetic)
+    with tempfile.TemporaryDirectory(prefix="bench-bytecode-") as cache:
+        keep_bytecode(Path(cache))
+        return {"starts": await _starts(sorted(rooms), runs, progress), "plans": planned}
+
+
+async def _starts(sizes: Sequence[int], runs: int, progress: Progress) -> list[Figures]:
     """The figures of each size: seconds, and megabytes."""
     async with AsyncExitStack() as stack:
-        memory = Path("/dev/shm")
-        # The homeserver's database in memory (it is not what is measured), the bot's on the disk.
-        root = Path(tempfile.mkdtemp(prefix="bench-", dir=memory if memory.is_dir() else None))
-        stack.callback(shutil.rmtree, root, ignore_errors=True)
-        state = Path(tempfile.mkdtemp(prefix="bench-state-"))
-        stack.callback(shutil.rmtree, state, ignore_errors=True)
-        homeserver = await stack.enter_async_context(Homeserver(root))
-        bot = await Bot.register(homeserver, state, settings={"limits": LIMITS})
+        homeserver = await homeserver_in_memory(stack)
+        bot = await Bot.register(homeserver, folder(stack), settings=LIMITS)
         stack.callback(bot.kill)
         await bot.start()
         people = [
@@ -108,10 +117,10 @@ async def _grow(bot: Bot, size: int, progress: Progress) -> None:
     """
     have = len([room for room in bot.documents("rooms").values() if room["chat_id"]])
     task = progress.add_task(f"making rooms, to {size}", total=size - have)
-    folder = bot.state_dir / MATRIX_STORE
-    session = load(folder)
+    kept = bot.state_dir / MATRIX_STORE
+    session = load(kept)
     assert session is not None
-    client = open_session(session, folder)
+    client = open_session(session, kept)
     async with asking(bot.url, bot.user_id, bot.login.access_token) as api:
         rooms = Rooms(
             api,
@@ -184,20 +193,11 @@ async def _start(bot: Bot, meter: Meter, room_id: str, *, full: bool) -> tuple[f
     bot.launch()
     async with asyncio.timeout(300):
         wall = await came - started
-    own, peak = _used(bot)
+    assert bot.pid is not None
+    own, peak = processor(bot.pid), memory(bot.pid, "VmHWM")
     await bot.logged("bot.ready")
     await bot.stop()
     return wall, own, peak
-
-
-def _used(bot: Bot) -> tuple[float, float]:
-    """Processor seconds and peak memory (MB) of the running bot."""
-    proc = Path(f"/proc/{bot.pid}")
-    after_name = (proc / "stat").read_text().rpartition(")")[2].split()
-    ticks = int(after_name[11]) + int(after_name[12])
-    lines = (proc / "status").read_text().splitlines()
-    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    return ticks / TICKS, peak / 1024
 
 
 def _token(bot: Bot) -> str:
@@ -217,7 +217,7 @@ async def _process(*words: str) -> float:
     return time.perf_counter() - started
 
 
-def plans(sizes: Sequence[int] = PLANS) -> list[Figures]:
+def plans(sizes: Sequence[int]) -> list[Figures]:
     """Seconds that the reconciler's plan takes, best of three."""
     found = []
     for size in sizes:
@@ -230,58 +230,65 @@ def plans(sizes: Sequence[int] = PLANS) -> list[Figures]:
     return found
 
 
-def _tables(starts: Sequence[Figures], planned: Sequence[Figures]) -> list[Table]:
-    table = Table(title="From the start of the process to the first answer, in seconds")
-    for heading in (
-        "rooms",
-        "start",
-        "answer",
-        "× bare nio",
-        "bare nio",
-        "import",
-        "own",
-        "peak MB",
-    ):
-        table.add_column(heading, justify="right")
-    for its in starts:
-        for kind in ("delta", "full"):
-            seconds, bare = its[kind], its[f"{kind} bare"]
-            row = (seconds, seconds / bare, bare, its["import"], its[f"{kind} own"])
-            cells = [f"{value:.2f}" for value in row]
-            table.add_row(f"{its['rooms']:.0f}", kind, *cells, f"{its[f'{kind} peak']:.0f}")
-    alone = Table(title="The reconciler's plan alone, all rooms consistent")
-    for heading in ("rooms", "seconds", "µs a room"):
-        alone.add_column(heading, justify="right")
-    for its in planned:
-        each = its["seconds"] / its["rooms"] * 1e6
-        alone.add_row(f"{its['rooms']:.0f}", f"{its['seconds']:.3f}", f"{each:.1f}")
-    return [table, alone]
-
-
-def run() -> int:
-    parser = argparse.ArgumentParser(description="How long a start takes.")
-    parser.add_argument("--rooms", default="10,100,500", help="sizes, growing (10,100,500)")
-    parser.add_argument("--runs", type=int, default=3, help="starts of each kind and size (3)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    options = parser.parse_args()
-    sizes = sorted(int(size) for size in options.rooms.split(","))
-    logs.set_up("warning", "console")
-    about, planned = machine(), plans()
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-bytecode-") as folder,
-        Progress(console=Console(stderr=True), transient=True) as progress,
-    ):
-        keep_bytecode(Path(folder))
-        starts = asyncio.run(main(sizes, options.runs, progress))
-    if options.json:
-        print(json.dumps({"machine": about, "starts": starts, "plans": planned}, indent=1))
-    else:
-        out = Console()
-        for table in _tables(starts, planned):
-            out.print(table)
-        out.print(", ".join(f"{key} {value}" for key, value in about.items()))
-    return 0
+def section(figures: Figures) -> Section:
+    """What the figures say."""
+    starts, planned = figures["starts"], figures["plans"]
+    sizes = [f"{its['rooms']:.0f}" for its in starts]
+    kinds = ("delta", "full")
+    rows = [
+        (
+            f"{size}, {kind}",
+            times(its[kind], its[f"{kind} bare"]),
+            *(f"{its[what]:.2f} s" for what in (kind, f"{kind} bare", "import", f"{kind} own")),
+            f"{its[f'{kind} peak']:.0f} MB",
+        )
+        for size, its in zip(sizes, starts, strict=True)
+        for kind in kinds
+    ]
+    headings = ("rooms", "× bare nio", "answer", "bare nio", "import", "own", "peak")
+    alone_ = Table(
+        ("rooms", "the plan", "a room"),
+        [
+            (
+                f"{its['rooms']:,.0f}",
+                f"{its['seconds'] * 1000:,.1f} ms",
+                f"{its['seconds'] / its['rooms'] * 1e6:.1f} µs",
+            )
+            for its in planned
+        ],
+        "The reconciler's plan alone, of rooms that never were",
+    )
+    series = {kind: [its[kind] for its in starts] for kind in kinds}
+    series |= {f"bare nio, {kind}": [its[f"{kind} bare"] for its in starts] for kind in kinds}
+    plots = [
+        Plot(
+            "restart",
+            "From the start of the process to the first answer, seconds",
+            "lines",
+            sizes,
+            series,
+            along="rooms",
+        ),
+        Plot(
+            "restart-plan",
+            "The reconciler's plan alone, milliseconds",
+            "lines",
+            [f"{its['rooms']:,.0f}" for its in planned],
+            {"plan": [its["seconds"] * 1000 for its in planned]},
+            along="rooms that never were",
+            log=True,
+        ),
+    ]
+    most = max(its["delta own"] for its in starts)
+    goals = [Goal("Delta start, own processor time, any number of rooms", most, GOAL, "s")]
+    notes = [
+        "*Delta* goes on from the sync token, *full* has lost it. A bare nio bot imports, logs in and syncs "
+        "once, the delta or everything. *Own* is the processor time until the answer, *import* what loading "
+        "the program takes."
+    ]
+    title = "From the start of the process until a message sent meanwhile is answered"
+    return Section([Table(headings, rows, title), alone_], plots, goals, notes)
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(alone(measure, section))

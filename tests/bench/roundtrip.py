@@ -1,94 +1,104 @@
-"""How long an answer takes: this bot beside the least that a bot can be, and the floor under both.
+"""How long an answer takes: this bot, the least that a bot can be, others' bots, and the floor under all.
 
-    uv run python -m tests.bench.roundtrip [--rounds N] [--json]
+    uv run python -m tests.bench.roundtrip [--rounds N] [--waves N] [--peers 0] [--json]
 
 One Synapse, one person, and in the same run: the *floor* (a PUT until another client's /sync has it), a
-*minimal* echo bot on nio (`minimal_nio.py`), and *this* bot with its echo agent, both bots as processes of
-their own. Sequential rounds take turns (A B C, B C A, …), so that a drift of the machine hits all alike.
+*minimal* echo bot on nio (`minimal_nio.py`), the peers (`peers/`), and *this* bot with its echo agent,
+every bot as a process of its own. Sequential rounds take turns (A B C, B C A, …), so that a drift of the
+machine hits all alike; then each bot is asked in 20 rooms at once.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from surface.homeserver import Homeserver
+from tests.bench.alone import alone
 from tests.bench.meter import Meter
-from tests.bench.shared import WARM_UP, machine, minimal_bot, spread
+from tests.bench.peers import PEERS, Unavailable, start
+from tests.bench.section import Figures, Goal, Plot, Section, Table, ms, times
+from tests.bench.shared import (
+    LIMITS,
+    WARM_UP,
+    folder,
+    homeserver_in_memory,
+    minimal_bot,
+    spread,
+)
 from tests.rig.bot import Bot
 from tests.rig.desk import onboard
 from tests.rig.person import Person
 
 ROOMS = 20
-GOAL = 1.10
+GOAL = 1.05
+FLOOR, MINIMAL, OURS = "floor", "minimal", "this bot"
 Measure = Callable[[], Awaitable[float]]
 
 
-async def main(rounds: int, progress: Progress) -> dict[str, Any]:
-    """All figures: milliseconds by what was measured and how."""
+async def measure(
+    progress: Progress, *, rounds: int = 150, waves: int = 10, peers: int = 1
+) -> Figures:
+    """How long an answer takes.
+
+    Args:
+        rounds: sequential round trips of each.
+        waves: how often each is asked in all rooms at once.
+        peers: 0 leaves out what others wrote.
+    """
     async with AsyncExitStack() as stack:
-        memory = Path("/dev/shm")
-        # The homeserver's database in memory (it is not what is measured), the bot's on the disk.
-        root = Path(tempfile.mkdtemp(prefix="bench-", dir=memory if memory.is_dir() else None))
-        stack.callback(shutil.rmtree, root, ignore_errors=True)
-        state = Path(tempfile.mkdtemp(prefix="bench-state-"))
-        stack.callback(shutil.rmtree, state, ignore_errors=True)
-        homeserver = await stack.enter_async_context(Homeserver(root))
-        # One person says here what many would: their own limits are lifted.
-        limits = {"waiting": 1_000, "per_minute": 10_000}
-        bot = await Bot.register(homeserver, state, settings={"limits": limits})
+        homeserver = await homeserver_in_memory(stack)
+        bot = await Bot.register(homeserver, folder(stack), settings=LIMITS)
         stack.callback(bot.kill)
         await bot.start()
-        minimal = await minimal_bot(stack, homeserver)
-
+        bots = {MINIMAL: await minimal_bot(stack, homeserver), OURS: bot.user_id}
         alice = await stack.enter_async_context(await Person.register(homeserver, "alice"))
         bob = await stack.enter_async_context(await Person.register(homeserver, "bob"))
+        desk = await onboard(alice, bot)
         rooms = {
-            "floor": [await alice.dm(bob.user_id)],
-            "minimal": [await alice.dm_joined(minimal) for _ in range(ROOMS)],
-            "this bot": await _chats(alice, bot),
+            FLOOR: [await alice.dm(bob.user_id)],
+            MINIMAL: [await alice.dm_joined(bots[MINIMAL]) for _ in range(ROOMS)],
+            OURS: [desk.chat, *[await desk.new() for _ in range(ROOMS - 1)]],
         }
-        await bob.join(rooms["floor"][0])
+        await bob.join(rooms[FLOOR][0])
+        missing: dict[str, str] = {}
+        for peer in PEERS if peers else ():
+            name = f"{peer.package} {peer.version}"
+            progress.console.print(f"starting {name}")
+            try:
+                user = await start(stack, homeserver, peer)
+                rooms[name] = [await alice.dm_joined(user) for _ in range(ROOMS)]
+            except (Unavailable, AssertionError) as why:
+                missing[name] = str(why).splitlines()[0]
+            else:
+                bots[name] = user
         await alice.pause()
         await bob.pause()
         one = await stack.enter_async_context(Meter(homeserver.url, alice.login))
         other = await stack.enter_async_context(Meter(homeserver.url, bob.login))
 
-        answerers = {"minimal": minimal, "this bot": bot.user_id}
-
-        def measure(name: str, room: str) -> Measure:
-            if name == "floor":
+        def ask(name: str, room: str) -> Measure:
+            if name == FLOOR:
                 return lambda: one.round(room, alice.user_id, at=other)
-            return lambda: one.round(room, answerers[name])
+            return lambda: one.round(room, bots[name])
 
-        sequential = await _sequential(
-            {name: measure(name, every[0]) for name, every in rooms.items()}, rounds, progress
-        )
-        at_once = await _at_once(
-            {name: [measure(name, room) for room in rooms[name]] for name in answerers},
-            max(1, rounds // 10),
-            progress,
-        )
+        for name in [name for name in bots if name not in (MINIMAL, OURS)]:
+            try:
+                await ask(name, rooms[name][0])()
+            except TimeoutError:
+                missing[name] = "it joined, but did not answer within a minute"
+                del bots[name], rooms[name]
+        firsts = {name: ask(name, every[0]) for name, every in rooms.items()}
+        sequential = await _sequential(firsts, rounds, progress)
+        everywhere = {name: [ask(name, room) for room in rooms[name]] for name in bots}
+        at_once = await _at_once(everywhere, waves, progress)
         await bot.stop()
-    return {"sequential": sequential, "at once": at_once}
-
-
-async def _chats(alice: Person, bot: Bot) -> list[str]:
-    desk = await onboard(alice, bot)
-    return [desk.chat, *[await desk.new() for _ in range(ROOMS - 1)]]
+    return {"sequential": sequential, "at once": at_once, "missing": missing}
 
 
 async def _sequential(
@@ -127,38 +137,69 @@ async def _at_once(
     }
 
 
-def _table(figures: dict[str, Any]) -> Table:
-    table = Table(title="Round trips, in milliseconds")
-    for heading in ("", "", "p50", "p95", "× minimal (p50)", "× minimal (p95)", "a second", "n"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for how, by_name in figures.items():
-        base = by_name["minimal"]
-        for name, its in by_name.items():
-            ratios = (f"{its[p] / base[p]:.2f}" for p in ("p50", "p95"))
-            rate = f"{its['per_second']}" if "per_second" in its else ""
-            table.add_row(how, name, f"{its['p50']}", f"{its['p95']}", *ratios, rate, f"{its['n']}")
-    return table
+def section(figures: Figures) -> Section:
+    """What the figures say."""
+    alone_, together = figures["sequential"], figures["at once"]
+    floor, least, ours = (alone_[name] for name in (FLOOR, MINIMAL, OURS))
+    one = Table(
+        ("", "× minimal", "× floor", "p50", "p95", "× minimal, p95"),
+        [
+            (
+                name,
+                times(its["p50"], least["p50"]),
+                times(its["p50"], floor["p50"]),
+                ms(its["p50"]),
+                ms(its["p95"]),
+                times(its["p95"], least["p95"]),
+            )
+            for name, its in _fastest_first(alone_)
+        ],
+        f"One message after the other ({ours['n']} each)",
+    )
+    base = together[MINIMAL]
+    many = Table(
+        ("", "× minimal", "p50", "p95", "answers a second"),
+        [
+            (
+                name,
+                times(its["p50"], base["p50"]),
+                ms(its["p50"], 0),
+                ms(its["p95"], 0),
+                f"{its['per_second']}",
+            )
+            for name, its in _fastest_first(together)
+        ],
+        f"{ROOMS} rooms at once",
+    )
+    peers = {name: its for name, its in alone_.items() if name not in (FLOOR, MINIMAL, OURS)}
+    goals = [Goal("Round trip, p50", ours["p50"] / least["p50"], GOAL, "× a minimal nio bot")]
+    if peers:
+        name, best = min(peers.items(), key=lambda peer: float(peer[1]["p50"]))
+        goals.append(Goal("Round trip, p50", ours["p50"] / best["p50"], 1.0, f"× {name}"))
+    notes = [
+        "The floor is a PUT until another client's /sync has it. The minimal bot keeps nothing: it answers "
+        "as soon as it hears, and what it was doing when it ends is lost. This bot commits what it heard, "
+        "and what it is going to say, before it says it.",
+        *(f"{name} is left out: {why}." for name, why in figures["missing"].items()),
+    ]
+    return Section((one, many), _plots(alone_, together), goals, notes)
 
 
-def run() -> int:
-    parser = argparse.ArgumentParser(description="How long an answer takes.")
-    parser.add_argument("--rounds", type=int, default=200, help="sequential round trips (200)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args()
-    about = machine()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        figures = asyncio.run(main(options.rounds, progress))
-    ratio = figures["sequential"]["this bot"]["p50"] / figures["sequential"]["minimal"]["p50"]
-    if options.json:
-        print(json.dumps({"machine": about, "ratio": round(ratio, 3), **figures}, indent=1))
-    else:
-        out = Console()
-        out.print(_table(figures))
-        out.print(", ".join(f"{key} {value}" for key, value in about.items()))
-        verdict = "reached" if ratio <= GOAL else "missed"
-        out.print(f"Goal: p50 at most {GOAL:.2f} × the minimal bot's; {verdict}: {ratio:.2f}")
-    return 0
+def _plots(alone_: Figures, together: Figures) -> list[Plot]:
+    def bars(name: str, title: str, by_name: Figures) -> Plot:
+        names, found = zip(*_fastest_first(by_name), strict=True)
+        series = {what: [its[what] for its in found] for what in ("p50", "p95")}
+        return Plot(name, title, "bars", names, series)
+
+    return [
+        bars("roundtrip", "Round trip, milliseconds", alone_),
+        bars("roundtrip-at-once", f"Round trip, {ROOMS} rooms at once, milliseconds", together),
+    ]
+
+
+def _fastest_first(by_name: Figures) -> list[tuple[str, Any]]:
+    return sorted(by_name.items(), key=lambda item: float(item[1]["p50"]))
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(alone(measure, section))

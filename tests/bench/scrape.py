@@ -1,6 +1,6 @@
 """What a scrape costs where there are many rooms, and what it costs the bot to count.
 
-    uv run python -m tests.bench.scrape [--rooms N] [--json]
+    uv run python -m tests.bench.scrape [--rooms 10,10000] [--json]
 
 No Matrix: a store with so many rooms, every one of them bound, and a ledger whose decisions are watched. A
 scrape reads what is in memory, so it must not grow with the rooms; counting them all is done once, at start.
@@ -8,9 +8,6 @@ scrape reads what is in memory, so it must not grow with the rooms; counting the
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -21,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
-from rich.console import Console
+from rich.progress import Progress
 
 from machines.room import Room
 from machines.user import User
@@ -36,8 +33,9 @@ from surface.matrix.health import CryptoHealth
 from surface.moves import Change, Move
 from surface.ops.metrics import Watch
 from surface.ops.reading import scraped
+from tests.bench.alone import alone
+from tests.bench.section import Figures, Section, Table, times
 
-SIZES = (10, 10_000)
 STEP = {
     "from": "bound",
     "event": "talk",
@@ -126,17 +124,17 @@ def milliseconds(work: Callable[[], object], times: int) -> float:
     """Processor time of one call, the median."""
     taken = []
     for _ in range(times):
-        started = time.process_time_ns()
+        started = time.thread_time_ns()
         work()
-        taken.append((time.process_time_ns() - started) / 1e6)
+        taken.append((time.thread_time_ns() - started) / 1e6)
     return round(statistics.median(taken), 4)
 
 
-def figures(rooms: int) -> dict[str, float]:
+async def _of(rooms: int) -> Figures:
     """What it costs with so many rooms, in milliseconds of processor time."""
     with tempfile.TemporaryDirectory(prefix="bench-scrape-") as folder:
         path = Path(folder) / "lambda_matrix.db"
-        asyncio.run(filled(path, rooms))
+        await filled(path, rooms)
         counting = milliseconds(lambda: census(path), 5)
         registry, watch = watched(census(path))
     bot, report = app(), Report({})
@@ -152,25 +150,44 @@ def figures(rooms: int) -> dict[str, float]:
     }
 
 
-def main() -> int:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(description="What a scrape costs.")
-    parser.add_argument("--rooms", type=int, action="append", help="how many rooms (10 and 10,000)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    found = [figures(rooms) for rooms in options.rooms or SIZES]
-    if options.json:
-        print(json.dumps(found, indent=1))
-        return 0
-    out = Console()
-    for its in found:
-        out.print(
-            f"{its['rooms']:>7,} rooms: a scrape {its['scrape']:.2f} ms ({its['bytes']:,} bytes), "
-            f"a decision {its['decision'] * 1000:.1f} µs more, a start {its['start']:.0f} ms more",
-            soft_wrap=True,
+async def measure(progress: Progress, *, rooms: tuple[int, ...] = (10, 10_000)) -> Figures:
+    """What a scrape costs.
+
+    Args:
+        rooms: how many there are.
+    """
+    sizes = progress.track(sorted(rooms), description="stores")
+    return {"sizes": [await _of(size) for size in sizes]}
+
+
+def section(figures: Figures) -> Section:
+    """What the figures say."""
+    few = figures["sizes"][0]
+    rows = [
+        (
+            f"{its['rooms']:,}",
+            times(its["scrape"], few["scrape"]),
+            f"{its['scrape']:.2f} ms",
+            f"{its['bytes'] / 1000:.0f} kB",
+            f"{its['decision'] * 1000:.1f} µs",
+            f"{its['start']:.0f} ms",
         )
-    return 0
+        for its in figures["sizes"]
+    ]
+    headings = (
+        "rooms",
+        "× the fewest",
+        "a scrape",
+        "its size",
+        "counting, for each decision",
+        "counting all, once at the start",
+    )
+    notes = [
+        "Processor time. A scrape reads what is in memory; states are counted at the start and from then on "
+        "with each commit."
+    ]
+    return Section([Table(headings, rows)], notes=notes)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(alone(measure, section))

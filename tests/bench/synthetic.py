@@ -26,6 +26,12 @@ AGENTS = Registry(default="echo", agents=(EchoAgent(id="echo", name="Echo", adap
 
 def planning(rooms: int) -> Callable[[], list[object]]:
     """A plan of so many consistent rooms, ready to be made."""
+    documents, seen = installation(rooms)
+    return lambda: [*plan(documents, AGENTS, Picture(seen))]
+
+
+def installation(rooms: int) -> tuple[Documents, dict[str, Seen]]:
+    """So many consistent rooms: what is kept of them, and what is seen."""
     people, chats, seen = {}, {}, {}
     for n in range(-(-rooms // ROOMS_EACH)):
         owner, space = f"@{n}:hs", f"!space{n}"
@@ -51,8 +57,7 @@ def planning(rooms: int) -> Callable[[], list[object]]:
         for number in numbers:
             stored, room = _chat(number, owner, space)
             chats[room.room_id], seen[room.room_id] = stored, room
-    documents = Documents(me=ME, users=people, rooms=chats, sequence=rooms)
-    return lambda: [*plan(documents, AGENTS, Picture(seen))]
+    return Documents(me=ME, users=people, rooms=chats, sequence=rooms), seen
 
 
 def _chat(number: int, owner: str, space: str) -> tuple[Stored, Seen]:
