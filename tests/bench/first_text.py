@@ -131,7 +131,10 @@ def section(figures: Figures) -> Section:
         "How old the newest word of a step is in the room, milliseconds",
         "bars",
         [*WAYS],
-        {what: [figures[way][what] for way in WAYS] for what in ("age", "oldest")},
+        {
+            "median": [figures[way]["age"] for way in WAYS],
+            "oldest": [figures[way]["oldest"] for way in WAYS],
+        },
     )
     return Section([Table(headings, rows)], [plot], notes=notes)
 
