@@ -24,6 +24,7 @@ from tests.bench.shared import folder
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / "environments"
+STAMP = "installed"
 PASSWORD = "pw"
 PATIENCE = 60.0
 """Seconds that a bot may take to start."""
@@ -56,6 +57,12 @@ class Peer:
         """Its interpreter."""
         return self.environment / "bin" / "python"
 
+    @property
+    def installed(self) -> bool:
+        """Whether this very version is there."""
+        stamp = self.environment / STAMP
+        return stamp.is_file() and stamp.read_text() == self.version
+
 
 class Unavailable(Exception):
     """A peer cannot be installed, or does not run: why."""
@@ -67,8 +74,7 @@ async def install(peer: Peer) -> None:
     Raises:
         Unavailable: uv is missing, or failed.
     """
-    stamp = peer.environment / "installed"
-    if stamp.is_file() and stamp.read_text() == peer.version:
+    if peer.installed:
         return
     shutil.rmtree(peer.environment, ignore_errors=True)
     if (uv := shutil.which("uv")) is None:
@@ -91,7 +97,7 @@ async def install(peer: Peer) -> None:
             raise Unavailable(f"not installed after {INSTALLING:.0f} s") from None
         if process.returncode:
             raise Unavailable(f"uv could not install it: {_end(said)}")
-    stamp.write_text(peer.version)
+    (peer.environment / STAMP).write_text(peer.version)
 
 
 async def start(stack: AsyncExitStack, homeserver: Homeserver, peer: Peer) -> str:
