@@ -23,7 +23,7 @@ from surface.homeserver import Homeserver, Login
 from tests.bench.shared import folder
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE / "environments"
+ENVIRONMENTS = HERE / ".environments"
 STAMP = "installed"
 PASSWORD = "pw"
 PATIENCE = 60.0
