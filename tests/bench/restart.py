@@ -33,7 +33,10 @@ from store import Put, TinyStore
 from store.documents import room_key, user_key, written
 from surface import logs
 from surface.failpoints import Failpoints
+from surface.installation import BLOCK
+from surface.installation import Sequence as Ids
 from surface.login import MATRIX_STORE
+from surface.matrix.account_data import AccountData
 from surface.matrix.courier import Courier
 from surface.matrix.crypto import Crypto
 from surface.matrix.rooms import NewRoom, Rooms
@@ -157,10 +160,16 @@ async def _grow(bot: Bot, size: int, progress: Progress) -> None:
         user.pop("rev")
         puts.append(Put("users", user_key(user["user_id"]), user, None))
     store = TinyStore.open(bot.state_dir / "lambda_matrix.db")
-    try:
-        await store.save(puts)
-    finally:
-        await store.aclose()
+    async with asking(bot.url, bot.user_id, bot.login.access_token) as api:
+        nowhere = Failpoints(None)
+        ids = Ids(store, AccountData(api, nowhere, bot.user_id), nowhere)
+        try:
+            # No more ids are issued than Matrix knows to be reserved.
+            for first in range(0, len(puts), BLOCK):
+                await ids.more()
+                await store.save(puts[first : first + BLOCK])
+        finally:
+            await store.aclose()
 
 
 async def _measure(
