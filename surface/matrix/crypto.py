@@ -27,7 +27,9 @@ from nio.responses import (
     ToDeviceResponse,
 )
 from nio.rooms import MatrixRoom
+from peewee import PeeweeException
 
+from store.store import StoreError
 from surface.failpoints import Failpoints
 from surface.matrix.api import Api, Lost, MatrixError, path
 
@@ -106,6 +108,9 @@ class Crypto:
         """Let nio see a sync response: to-device messages, membership, device lists.
 
         Timeline messages are left out: they are decrypted when they are taken up.
+
+        Raises:
+            StoreError: the keys in it cannot be written down.
         """
         left = _object(raw.get("device_one_time_keys_count")).get("signed_curve25519")
         if type(left) is int and left >= 0:
@@ -118,7 +123,8 @@ class Crypto:
             self._encrypted.update(new)
             self._client.encrypted_rooms.update(new)
             assert self._client.store is not None
-            self._client.store.save_encrypted_rooms(new)
+            with self._on_disk():
+                self._client.store.save_encrypted_rooms(new)
         for event in _list(_object(raw.get("to_device")).get("events")):
             if isinstance(event, dict) and self._is_own(event):
                 self.own_messages(event)
@@ -132,7 +138,7 @@ class Crypto:
         self._pieces += 1
         # Nio passes over a response whose token it has seen.
         whole = {**copy.deepcopy(piece), "next_batch": str(self._pieces)}
-        with _unharmed("sync"):
+        with self._on_disk(), _unharmed("sync"):
             response = SyncResponse.from_dict(whole)
             if isinstance(response, SyncResponse):
                 await self._client.receive_response(response)
@@ -141,7 +147,11 @@ class Crypto:
         return False
 
     async def housekeeping(self) -> None:
-        """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync."""
+        """Send what the Olm machine has to send: keys, key queries, claims. Called after each sync.
+
+        Raises:
+            StoreError: the keys cannot be written down.
+        """
         client, olm = self._client, self._olm
         # What is to be sent comes last: claimed keys make a message, and the next sync may be long.
         steps: tuple[tuple[Callable[[], bool], Callable[[], Awaitable[None]]], ...] = (
@@ -156,13 +166,23 @@ class Crypto:
         for is_needed, step in steps:
             try:
                 if is_needed():
-                    await step()
+                    with self._on_disk():
+                        await step()
             except (Lost, MatrixError) as error:
                 log.warning(
                     "crypto.housekeeping_put_off",
                     why=str(error),
                     hint="tried again after each sync",
                 )
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        """Tell in the store's words that keys cannot be read or written down."""
+        try:
+            yield
+        except PeeweeException as error:
+            why = f"{self._olm.store.store_path}: no keys were saved: {error}."
+            raise StoreError(f"{why} Check that disk and the space on it.") from error
 
     def decrypt(self, room_id: str, event: dict[str, Any]) -> dict[str, Any] | None:
         """The plain event behind an `m.room.encrypted` one, or None if no key fits (yet)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -437,3 +438,26 @@ async def test_a_revoked_token_ends_the_bot_and_login_brings_all_back(
         for field in ("state", "chat_id", "agent_id", "platform_chat_id", "encrypted"):
             assert room_now[field] == kept["rooms"][key][field]
     does_not_spin(proxy)
+
+
+# --- the disk ---------------------------------------------------------------------------------
+
+
+async def test_keys_that_cannot_be_written_down_end_the_bot_with_one_word(
+    person: Make, make_bot: Make
+) -> None:
+    bot: Bot = await make_bot(may_complain=True)
+    alice = await person("alice")
+    device = {bot.user_id: {bot.device_id: "signed_curve25519"}}
+    (keys,) = bot.crypto_dir.glob("*.db")
+    other = sqlite3.connect(keys, isolation_level=None)
+    other.execute("begin exclusive")
+    # Somebody takes one of its keys, so that it has to make another; and it hears of that at once.
+    await alice.api.call("POST", "keys", "claim", json={"one_time_keys": device})
+    dummy = {"messages": {bot.user_id: {bot.device_id: {}}}}
+    await alice.api.call("PUT", "sendToDevice", "m.dummy", "1", json=dummy)
+    assert await bot.died() == 1
+    (said,) = [line["event"] for line in bot.events(level="raw") if line["event"]]
+    assert said.startswith("error: ") and "no keys were saved" in said
+    other.close()
+    await bot.start()
