@@ -18,7 +18,8 @@ Sample: TypeAlias = Mapping[str, float]
 
 MAY_GROW: Final[Mapping[str, float]] = {
     "memory, MB": 4.0,
-    "open files": 4,
+    "open files": 2,
+    "sockets": 16,
     "threads": 4,
     "tasks": 4,
     "children": 0,
@@ -42,9 +43,13 @@ async def sample(bot: Bot, temporary: Path) -> Sample:
         child for file in process.glob("task/*/children") for child in file.read_text().split()
     ]
     scraped = await metrics(bot)
+    opened = [_target(file) for file in (process / "fd").iterdir()]
+    sockets = [target for target in opened if target.startswith("socket:")]
     return {
         "memory, MB": round(int(status["VmRSS"].split()[0]) / 1024, 1),
-        "open files": len(list((process / "fd").iterdir())),
+        "open files": len(opened) - len(sockets),
+        # Those that wait to be used again are many or few, by chance.
+        "sockets": len(sockets),
         "threads": int(status["Threads"]),
         "tasks": scraped["surface_tasks"][()],
         "children": len(children),
@@ -72,3 +77,10 @@ def leaks(samples: Sequence[Sample]) -> list[str]:
         for name, most in MAY_GROW.items()
         if last[name] - first[name] > most
     ]
+
+
+def _target(file: Path) -> str:
+    try:
+        return str(file.readlink())
+    except FileNotFoundError:
+        return ""
