@@ -63,7 +63,8 @@ def keep(path: Path, data: bytes) -> None:
     Raises:
         BackupError: it is there already, or cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    # `.` and `/` have no name; they are there already.
+    partial = path.parent / f".{path.name}.{os.getpid()}"
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

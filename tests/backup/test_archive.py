@@ -195,6 +195,16 @@ def test_a_file_that_is_there_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_folder_is_no_new_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BackupError, match="is there already"):
+        archive.keep(Path(name), b"one")
+    assert list(tmp_path.iterdir()) == []
+
+
 def settings_of(told: Manifest, state_dir: Path) -> Settings:
     return Settings.model_validate(
         {
