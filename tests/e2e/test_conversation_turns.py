@@ -227,7 +227,9 @@ async def test_a_sign_from_before_a_restart_is_taken_away(person: Make, make_bot
         lambda: desk.person.reactions(desk.chat, waiting) == [(bot.user_id, WAITS)]
     )
     await bot.stop()
-    assert words(desk, said) == [WORDS], "what ran was finished, what waited waits"
+    await desk.person.until(
+        lambda: words(desk, said) == [WORDS], what="what ran, finished; what waited waits"
+    )
     await bot.start()
     await desk.person.answer_to(desk.chat, waiting, where=lambda m: m.body == "and then")
     await desk.person.until(
