@@ -66,7 +66,7 @@ BENCHES = tuple(
         Bench("memory", ("--rooms", "50,500")),
         Bench("scrape", ("--rooms", "10,500")),
         Bench("profile", ("--messages", "40")),
-        Bench("idle"),
+        Bench("idle", ("--rooms", "50,500", "--seconds", "2", "--syncs", "20")),
     )
     if bench.is_here
 )

@@ -12,41 +12,35 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from aiohttp import web
 from rich.progress import Progress
 
-from store import Put, TinyStore
-from store.documents import VERSIONS, room_key, user_key
-from surface.homeserver import Login
+from store import Put
+from store.documents import VERSIONS
 from surface.reconcile.observe import Seen
 from tests.bench.alone import alone
-from tests.bench.pretend import TOKEN, _Home
+from tests.bench.pretend import TOKEN, Home, served
 from tests.bench.section import Figures, Goal, Plot, Section, Table
-from tests.bench.shared import folder, memory
-from tests.bench.synthetic import ME, installation
+from tests.bench.shared import folder, memory, processor
+from tests.bench.synthetic import ME, installation, kept
 from tests.rig.bot import Bot
 
-AT_ONCE = 1_000
-"""Documents in one commit."""
 PATIENCE = 600.0
 MANY, MOST_MEMORY, MOST_SHARE = 10_000, 200.0, 1.0
 """So many rooms take no more megabytes, and no more percent of a core."""
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Talking(_Home):
+class Talking(Home):
     """A homeserver whose syncs bring nothing, or so many times a word of somebody's in one room."""
 
-    def __init__(self, login: Login, rooms: Mapping[str, Seen]) -> None:
-        super().__init__(login, rooms)
+    def __init__(self, me: str, rooms: Mapping[str, Seen]) -> None:
+        super().__init__(me, rooms)
         self._numbers = itertools.count(1)
         self._left, self._wanted, self._silent = 0, asyncio.Event(), asyncio.Event()
 
@@ -105,64 +99,32 @@ async def measure(
 async def _one(size: int, seconds: int, syncs: int) -> Figures:
     async with AsyncExitStack() as stack:
         documents, seen = installation(size)
-        url, login, home = await stack.enter_async_context(_serving(seen))
-        bot = Bot(url, login, folder(stack))
+        home = Talking(ME, seen)
+        bot = Bot(await stack.enter_async_context(served(home)), home.login, folder(stack))
         stack.callback(bot.kill)
-        puts = [Put("users", user_key(u), its.body, 0) for u, its in documents.users.items()]
-        puts += [Put("rooms", room_key(r), its.body, 0) for r, its in documents.rooms.items()]
         token = {"v": VERSIONS["meta"], "token": TOKEN, "sync": 1}
-        puts.append(Put("meta", "next_batch", token, None))
-        store = TinyStore.open(bot.state_dir / "lambda_matrix.db")
-        for first in range(0, len(puts), AT_ONCE):
-            await store.save(puts[first : first + AT_ONCE])
-        await store.aclose()
+        file = bot.state_dir / "lambda_matrix.db"
+        await kept(documents, file, Put("meta", "next_batch", token, None))
         # With a new device it looks at all rooms first.
         await bot.start(timeout=PATIENCE)
-        its: Figures = {"rooms": size, "first peak": _megabytes(bot, "VmHWM")}
+        assert bot.pid is not None
+        its: Figures = {"rooms": size, "first peak": round(memory(bot.pid, "VmHWM"))}
         await bot.stop()
         began = time.perf_counter()
         await bot.start(timeout=PATIENCE)
         assert bot.pid is not None
         its["start"] = round(time.perf_counter() - began, 1)
-        its["memory"] = _megabytes(bot)
-        before = _used(bot.pid)
+        its["memory"] = round(memory(bot.pid))
+        before = processor(bot.pid)
         await home.talk(syncs)
-        its["sync"] = round((_used(bot.pid) - before) / syncs * 1000, 2)
-        before, began = _used(bot.pid), time.perf_counter()
+        its["sync"] = round((processor(bot.pid) - before) / syncs * 1000, 2)
+        before, began = processor(bot.pid), time.perf_counter()
         await asyncio.sleep(min(seconds, 40))  # Before it compares all rooms.
-        its["share"] = round((_used(bot.pid) - before) / (time.perf_counter() - began) * 100, 2)
+        its["share"] = round((processor(bot.pid) - before) / (time.perf_counter() - began) * 100, 2)
         await asyncio.sleep(max(0, seconds - 40))
-        its["memory after"], its["peak"] = _megabytes(bot), _megabytes(bot, "VmHWM")
+        its["memory after"], its["peak"] = round(memory(bot.pid)), round(memory(bot.pid, "VmHWM"))
         await bot.stop()
         return its
-
-
-@asynccontextmanager
-async def _serving(rooms: Mapping[str, Seen]) -> AsyncIterator[tuple[str, Login, Talking]]:
-    login = Login(user_id=ME, device_id="PRETEND", access_token="token")
-    home = Talking(login, rooms)
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", home.answer)
-    # Who hangs up while a sync is held open is not waited for.
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", login, home
-    finally:
-        await runner.cleanup()
-
-
-def _megabytes(bot: Bot, what: str = "VmRSS") -> int:
-    assert bot.pid is not None
-    return round(memory(bot.pid, what))
-
-
-def _used(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def section(figures: Figures) -> Section:

@@ -15,17 +15,13 @@ from contextlib import AsyncExitStack
 
 from rich.progress import Progress
 
-from store import Put, TinyStore
-from store.documents import room_key, user_key
 from tests.bench.alone import alone
-from tests.bench.pretend import pretend
+from tests.bench.pretend import Home, served
 from tests.bench.section import Figures, Goal, Plot, Section, Table
 from tests.bench.shared import folder, memory
-from tests.bench.synthetic import ME, installation
+from tests.bench.synthetic import ME, installation, kept
 from tests.rig.bot import Bot
 
-AT_ONCE = 1_000
-"""Documents in one commit."""
 PATIENCE = 300.0
 MANY, GOAL = 10_000, 200.0
 """So many rooms, all of them read, take no more megabytes."""
@@ -45,15 +41,10 @@ async def measure(
     for size in sorted(rooms):
         async with AsyncExitStack() as stack:
             documents, seen = installation(size)
-            url, login = await stack.enter_async_context(pretend(ME, seen))
-            bot = Bot(url, login, folder(stack))
+            home = Home(ME, seen)
+            bot = Bot(await stack.enter_async_context(served(home)), home.login, folder(stack))
             stack.callback(bot.kill)
-            store = TinyStore.open(bot.state_dir / "lambda_matrix.db")
-            puts = [Put("users", user_key(u), its.body, 0) for u, its in documents.users.items()]
-            puts += [Put("rooms", room_key(r), its.body, 0) for r, its in documents.rooms.items()]
-            for first in range(0, len(puts), AT_ONCE):
-                await store.save(puts[first : first + AT_ONCE])
-            await store.aclose()
+            await kept(documents, bot.state_dir / "lambda_matrix.db")
             its: Figures = {"rooms": size}
             for kind in KINDS:
                 await bot.start(timeout=PATIENCE)

@@ -26,10 +26,8 @@ TOKEN = "s1"
 
 
 @asynccontextmanager
-async def pretend(me: str, rooms: Mapping[str, Seen]) -> AsyncIterator[tuple[str, Login]]:
-    """Serve these rooms on loopback; gives the URL and a login."""
-    login = Login(user_id=me, device_id="PRETEND", access_token="token")
-    home = _Home(login, rooms)
+async def served(home: Home) -> AsyncIterator[str]:
+    """Serve it on loopback; gives the URL."""
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", home.answer)
     # Who hangs up while a sync is held open is not waited for.
@@ -38,15 +36,22 @@ async def pretend(me: str, rooms: Mapping[str, Seen]) -> AsyncIterator[tuple[str
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", login
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
 
-class _Home:
-    def __init__(self, login: Login, rooms: Mapping[str, Seen]) -> None:
-        self._login = login
-        self._joined = {room_id: sync_of(login.user_id, seen) for room_id, seen in rooms.items()}
+class Home:
+    """The homeserver.
+
+    Args:
+        me: whose account it is.
+        rooms: those it is in.
+    """
+
+    def __init__(self, me: str, rooms: Mapping[str, Seen]) -> None:
+        self.login = Login(user_id=me, device_id="PRETEND", access_token="token")
+        self._joined = {room_id: sync_of(me, seen) for room_id, seen in rooms.items()}
         self._account: dict[str, Any] = {}
         self._device: dict[str, Any] = {}
 
@@ -57,7 +62,7 @@ class _Home:
         if where == "versions":
             return web.json_response(VERSIONS)
         if where.endswith(("/login", "/whoami")):
-            return web.json_response(asdict(self._login))
+            return web.json_response(asdict(self.login))
         if "/account_data/" in where:
             if request.method == "PUT":
                 self._account[where] = await request.json()
@@ -76,8 +81,8 @@ class _Home:
             self._device |= (await request.json()).get("device_keys", {})
             return web.json_response({"one_time_key_counts": {"signed_curve25519": 50}})
         if where.endswith("/keys/query"):
-            device = {self._login.device_id: self._device} if self._device else {}
-            return web.json_response({"device_keys": {self._login.user_id: device}})
+            device = {self.login.device_id: self._device} if self._device else {}
+            return web.json_response({"device_keys": {self.login.user_id: device}})
         # The bot does without an identity, and says so.
         return web.json_response({"errcode": "M_UNRECOGNIZED", "error": "none"}, status=404)
 

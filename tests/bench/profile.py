@@ -1,6 +1,6 @@
 """What one plain message costs the bot, in processor time, and which part of it spends that.
 
-    uv run python -m tests.bench.profile [--messages N] [--json] [--exact FILE]
+    uv run python -m tests.bench.profile [--messages N] [--exact 1] [--json]
 
 One Synapse, one person, one room, this bot with its echo agent: a message, its answer, the next. The whole
 is read from the kernel's account of the process, the parts from a sampler in it (`profiled.py`). Beside it,
@@ -10,50 +10,52 @@ else runs, but caches and clocks count: compare ratios.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import shutil
 import signal
 import sys
-import tempfile
-import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.progress import Progress
 
-from surface.homeserver import Homeserver
+from tests.bench.alone import alone
 from tests.bench.meter import Meter
-from tests.bench.shared import WARM_UP, machine, minimal_bot, spread
+from tests.bench.section import Figures, Goal, Plot, Section, Table, ms, times
+from tests.bench.shared import (
+    WARM_UP,
+    folder,
+    homeserver_in_memory,
+    minimal_bot,
+    processor,
+    spread,
+)
 from tests.rig.bot import Bot
 from tests.rig.desk import onboard
 from tests.rig.person import Person
 
 GOAL = 5.0
 """Milliseconds of processor time for one plain message."""
-TICKS = os.sysconf("SC_CLK_TCK")
+EXACT = Path("artifacts/bench/profile.pstats")
+"""Where the statistics of cProfile go, for `python -m pstats`."""
 POLL = 0.02
 
 
-async def measure(messages: int, *, exact: Path | None = None) -> dict[str, Any]:
+async def measure(progress: Progress, *, messages: int = 400, exact: int = 0) -> Figures:
     """Milliseconds of processor time for each message, and of those by part.
 
     Args:
         messages: how many, besides those that warm up.
-        exact: where the statistics of cProfile go; it is slower by half, so all other figures are void.
+        exact: 1 writes the statistics of cProfile to `EXACT`; it is slower by half, so all other figures
+            are void.
     """
+    task = progress.add_task("messages", total=2)
     async with AsyncExitStack() as stack:
-        memory = Path("/dev/shm")
-        root = Path(tempfile.mkdtemp(prefix="bench-", dir=memory if memory.is_dir() else None))
-        stack.callback(shutil.rmtree, root, ignore_errors=True)
-        state = Path(tempfile.mkdtemp(prefix="bench-state-"))
-        stack.callback(shutil.rmtree, state, ignore_errors=True)
-        homeserver = await stack.enter_async_context(Homeserver(root))
+        state = folder(stack)
+        homeserver = await homeserver_in_memory(stack)
         samples = state / "samples"
         bot = await Bot.register(
             homeserver,
@@ -78,20 +80,23 @@ async def measure(messages: int, *, exact: Path | None = None) -> dict[str, Any]
         assert bot.pid is not None
         bot.signal(signal.SIGUSR1)
         spent, taken = (
-            _used(bot.pid),
+            processor(bot.pid),
             [await meter.round(desk.chat, bot.user_id) for _ in range(messages)],
         )
         await bot.at_rest()
-        spent = _used(bot.pid) - spent
+        spent = processor(bot.pid) - spent
         bot.signal(signal.SIGUSR1)
         while not samples.exists():
             await asyncio.sleep(POLL)
         counted = Counter(json.loads(samples.read_text()))
-        if exact is not None:
-            shutil.copy(samples.with_suffix(".exact"), exact)
-        theirs = _used(minimal_pid)
+        progress.advance(task)
+        if exact:
+            EXACT.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(samples.with_suffix(".exact"), EXACT)
+        theirs = processor(minimal_pid)
         beside = [await meter.round(room, minimal) for _ in range(messages)]
-        theirs = _used(minimal_pid) - theirs
+        theirs = processor(minimal_pid) - theirs
+        progress.advance(task)
         await bot.stop()
     whole = spent / messages * 1000
     every = counted.total() or 1
@@ -118,45 +123,32 @@ def _running(module: str) -> int:
     return pid
 
 
-def _used(pid: int) -> float:
-    """Seconds of processor time that a process has used, all threads together."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def _table(figures: dict[str, Any]) -> Table:
-    table = Table(title="Processor time for one plain message")
-    table.add_column("part")
-    table.add_column("ms", justify="right")
-    table.add_column("share", justify="right")
-    for part, spent in figures["parts"].items():
-        table.add_row(part, f"{spent:.2f}", f"{spent / figures['own']:.0%}")
-    table.add_row("all of this bot", f"{figures['own']:.2f}", "100%")
-    table.add_row("minimal nio bot", f"{figures['minimal']:.2f}", "")
-    return table
-
-
-def run() -> int:
-    parser = argparse.ArgumentParser(description="What one plain message costs, by part.")
-    parser.add_argument("--messages", type=int, default=400)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--exact", type=Path, help="write the statistics of cProfile to this file")
-    options = parser.parse_args()
-    began = time.monotonic()
-    figures = asyncio.run(measure(options.messages, exact=options.exact))
-    figures = {"machine": machine(), "seconds": round(time.monotonic() - began), **figures}
-    if options.json:
-        print(json.dumps(figures, indent=1))
-    else:
-        out = Console()
-        out.print(_table(figures))
-        out.print(", ".join(f"{key} {value}" for key, value in figures["machine"].items()))
-        verdict = "reached" if figures["own"] <= GOAL else "missed"
-        out.print(
-            f"Goal: at most {GOAL:.0f} ms of its own a message; {verdict}: {figures['own']:.1f}"
-        )
-    return 0
+def section(figures: Figures) -> Section:
+    """What the figures say."""
+    own, minimal = figures["own"], figures["minimal"]
+    rows = [
+        (part, f"{spent / own:.0%}", f"{times(spent, minimal)} ×", ms(spent, 2))
+        for part, spent in figures["parts"].items()
+    ]
+    rows.append(("all of this bot", "", f"{times(own, minimal)} ×", ms(own, 2)))
+    parts = Plot(
+        "profile",
+        "Processor time for one plain message by part, ms",
+        "bars",
+        list(figures["parts"]),
+        {"this bot": list(figures["parts"].values())},
+    )
+    notes = [
+        "All of it, also what nio, aiohttp, statemachine and SQLite spend for this bot. The parts are "
+        "sampled: small ones are rough."
+    ]
+    return Section(
+        [Table(("part", "share", "all of the minimal bot", "processor time"), rows)],
+        [parts],
+        [Goal("Processor time for one plain message", own, GOAL, "ms")],
+        notes,
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(alone(measure, section))

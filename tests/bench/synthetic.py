@@ -6,12 +6,14 @@ The one place that knows what `plan` takes; it is given people and rooms with wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from config import Registry
 from config.agents import EchoAgent
 from machines.room import Room
 from machines.user import User
-from store.documents import written
+from store import Put, TinyStore
+from store.documents import room_key, user_key, written
 from store.store import Stored
 from surface.mirrors.content import binding_of, mirror, profile_of
 from surface.reconcile.observe import Marker, Picture, Seen
@@ -21,6 +23,8 @@ from surface.reconcile.view import Documents
 ME = "@lambda:hs"
 ROOMS_EACH = 10
 """Rooms of one person."""
+AT_ONCE = 1_000
+"""Documents in one commit."""
 AGENTS = Registry(default="echo", agents=(EchoAgent(id="echo", name="Echo", adapter="echo"),))
 
 
@@ -58,6 +62,17 @@ def installation(rooms: int) -> tuple[Documents, dict[str, Seen]]:
             stored, room = _chat(number, owner, space)
             chats[room.room_id], seen[room.room_id] = stored, room
     return Documents(me=ME, users=people, rooms=chats, sequence=rooms), seen
+
+
+async def kept(documents: Documents, file: Path, *more: Put) -> None:
+    """Write people and rooms into a bot's database."""
+    puts = [Put("users", user_key(u), its.body, 0) for u, its in documents.users.items()]
+    puts += [Put("rooms", room_key(r), its.body, 0) for r, its in documents.rooms.items()]
+    puts += more
+    store = TinyStore.open(file)
+    for first in range(0, len(puts), AT_ONCE):
+        await store.save(puts[first : first + AT_ONCE])
+    await store.aclose()
 
 
 def _chat(number: int, owner: str, space: str) -> tuple[Stored, Seen]:

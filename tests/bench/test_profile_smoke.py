@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rich.progress import Progress
 
 from tests.bench.profile import measure
 
@@ -10,7 +11,7 @@ from tests.bench.profile import measure
 @pytest.mark.synapse
 @pytest.mark.slow
 async def test_the_profile_runs() -> None:
-    figures = await measure(40)
+    figures = await measure(Progress(disable=True), messages=40)
     assert figures["own"] > 0 and figures["minimal"] > 0
     assert figures["samples"] > 0
     assert sum(figures["parts"].values()) == pytest.approx(figures["own"], rel=0.05, abs=0.2)
