@@ -12,6 +12,7 @@ names it, never silently replaced.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -150,6 +151,13 @@ FIELDS: Mapping[Table, Kinds] = {
     "mirrors": dict.fromkeys(("kind", "room_id", "table", "document"), _TEXT),
 }
 """What is read of a document without its record being made: it is there, and of the right type."""
+_NUMERAL = re.compile("[0-9]{1,20}")
+_FORMS = {
+    "platform_chat_id": _NUMERAL,
+    "previous_chat_id": _NUMERAL,
+    "chat_id": re.compile("C[0-9]{1,9}"),
+}
+"""How texts are spelt that are counted on."""
 META: Mapping[str, Kinds] = {
     "next_batch": {"token": _TEXT, "sync": _NUMBER},
     "installation_id": {"value": _TEXT},
@@ -238,6 +246,9 @@ def check_readable(table: Table, key: str, body: Mapping[str, Any]) -> None:
         current = migrated(table, dict(body)) if version < VERSIONS[table] else body
     except (AttributeError, LookupError, TypeError, ValueError):
         raise DocumentError(f"{table}/{key}: damaged, it cannot be brought up to date") from None
+    for name, form in _FORMS.items():
+        if isinstance(text := current.get(name), str) and not form.fullmatch(text):
+            raise DocumentError(f"{table}/{key}: damaged, field {name!r} is {text!r:.40}")
     for name, kind in kinds.items():
         if name not in current:
             raise DocumentError(f"{table}/{key}: damaged, field {name!r} is missing")

@@ -125,6 +125,14 @@ def test_what_lacks_something_is_refused_by_name(at: tuple[Table, str]) -> None:
                 check_readable(table, key, damaged)
 
 
+@pytest.mark.parametrize("name", ["platform_chat_id", "chat_id", "previous_chat_id"])
+def test_a_number_that_is_none_is_refused_by_name(name: str) -> None:
+    key = f"matrix_room:{ROOM}"
+    body = {k: v for k, v in DOCUMENTS["rooms", key].items() if k != "rev"}
+    with pytest.raises(DocumentError, match=re.escape(f"rooms/{key}: damaged, field '{name}'")):
+        check_readable("rooms", key, {**body, name: "!home"})
+
+
 @many(6)
 @given(spoilt=SPOILED)
 def test_a_document_that_is_almost_one(life: Living, spoilt: tuple[tuple[str, str], bytes]) -> None:
