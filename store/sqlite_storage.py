@@ -28,8 +28,16 @@ _UPSERT = """insert into documents values (?, ?, ?)
     on conflict (tbl, key) do update set json = excluded.json"""
 
 # To fold the log back into the file takes the disk, too.
-_WAITING = ("pragma synchronous=full", "pragma wal_autocheckpoint=1000")
-_NOT_WAITING = ("pragma synchronous=normal", "pragma wal_autocheckpoint=0")
+_WAITING = (
+    "pragma synchronous=full",
+    "pragma wal_autocheckpoint=1000",
+    "pragma busy_timeout=5000",
+)
+_NOT_WAITING = (
+    "pragma synchronous=normal",
+    "pragma wal_autocheckpoint=0",
+    "pragma busy_timeout=0",
+)
 _DELETE = "delete from documents where tbl = ? and key = ?"
 
 
@@ -66,8 +74,9 @@ class SqliteRows(Storage):
         """All that happens inside is committed together; an exception undoes it.
 
         Args:
-            durable: the commit waits for the disk. If not, it does not touch the disk at all: SQLite
-                (`synchronous=NORMAL`) appends it to the log, which the next that waits writes out in order.
+            durable: the commit waits for the disk, and for another program that holds the file. If not, it
+                does not touch the disk at all: SQLite (`synchronous=NORMAL`) appends it to the log, which the
+                next that waits writes out in order.
         """
         if self._sqlite.in_transaction:
             yield

@@ -55,6 +55,10 @@ _WAYS_OUT = {
 }
 
 
+class _Held(StoreError):
+    """Another program holds the file; what does not wait for the disk does not wait for that either."""
+
+
 class TinyStore:
     """The `Store` protocol on a local file. Made by `TinyStore.open`."""
 
@@ -138,6 +142,8 @@ class TinyStore:
         if not durable and self._busy.acquire(blocking=False):
             try:
                 return self._save(frozen, durable=False)
+            except _Held:
+                durable = True
             finally:
                 self._busy.release()
         return await self._on_writer(lambda: self._save_alone(frozen, durable=durable))
@@ -154,7 +160,12 @@ class TinyStore:
 
     def _save_alone(self, changes: tuple[Write, ...], *, durable: bool) -> Saved:
         with self._busy:
-            return self._save(changes, durable=durable)
+            try:
+                return self._save(changes, durable=durable)
+            except _Held:
+                if durable:
+                    raise
+                return self._save(changes, durable=True)
 
     def _save(self, changes: tuple[Write, ...], *, durable: bool) -> Saved:
         database = self._writing
@@ -213,6 +224,8 @@ def _explained(path: Path, what: str, *, otherwise: str = "Check the disk.") -> 
         name = getattr(error, "sqlite_errorname", "")
         way_out = next((way for code, way in _WAYS_OUT.items() if name.startswith(code)), otherwise)
         kind = StoreDamaged if way_out is _DAMAGED else StoreError
+        if name.startswith("SQLITE_BUSY"):
+            kind = _Held
         raise kind(f"{path}: {what}: {error}. {way_out}") from error
 
 

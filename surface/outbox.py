@@ -31,7 +31,7 @@ from machines.effects import (
     SendFile,
 )
 from store.history import Cause
-from store.store import Delete
+from store.store import Delete, StoreError
 from surface import keys
 from surface.aftermath import Result, aftermath
 from surface.case import Row, decode_row
@@ -257,7 +257,7 @@ class Outbox:
             if row.key in self._rows and row.key not in self._under_way:
                 self._under_way.add(row.key)
                 result = await self._carry_out(row)
-                await self._settle(row, result)
+                await self._settle_surely(row, result)
                 self._count(row, _outcome(result))
                 self._forget(row)
             queue.popleft()
@@ -304,6 +304,18 @@ class Outbox:
             pass
         finally:
             self._resting.discard(worker)
+
+    async def _settle_surely(self, row: Row, result: Result) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._settle(row, result)
+                return
+            except StoreError as error:
+                # If the process ends before, it is carried out again, under the same transaction id.
+                failures += 1
+                log.error("store.failed", why=str(error), again_in=backoff(failures))
+                await self._rest(backoff(failures), asyncio.Event())
 
     async def _settle(self, row: Row, result: Result) -> None:
         await self._ledger.decide(

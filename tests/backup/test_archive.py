@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from config import Settings
+from machines.room import Room
 from store import Put, StoreError, Table, TinyStore, Write
-from store.documents import VERSIONS
+from store.documents import VERSIONS, written
 from surface.backup import archive
 from surface.backup.contents import AGENTS, DATABASE, DEVICE, Manifest
 from surface.backup.errors import BackupError
@@ -254,7 +255,7 @@ async def _of_ours(store: TinyStore) -> None:
 
 async def _with_a_strange_room(store: TinyStore) -> None:
     await _of_ours(store)
-    await put(store, "rooms", "matrix_room:!a", {"v": VERSIONS["rooms"], "state": "dancing"})
+    await put(store, "rooms", "matrix_room:!a", written("rooms", Room("!a"), "dancing", history=[]))
 
 
 async def _with_a_strange_effect(store: TinyStore) -> None:
@@ -294,7 +295,7 @@ async def crafted(folder: Path, write: Callable[[TinyStore], Awaitable[None]]) -
     [
         (_emptied, "is empty, or of another installation"),
         (_with_a_strange_room, "cannot be read: rooms/matrix_room:!a: state 'dancing' may not be"),
-        (_with_a_strange_effect, "cannot be read: 'effect'"),
+        (_with_a_strange_effect, "cannot be read: outbox/a/0: damaged, field 'seq' is missing"),
         (_of_a_later_version, "cannot be read: users/matrix_user:@a:b: is of version 99"),
     ],
 )

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -394,4 +395,19 @@ async def test_one_that_need_not_wait_and_one_that_does_never_mix(path):
     ]
     await asyncio.gather(*saves)
     assert len(await store.scan("turns")) == 120
+    await store.aclose()
+
+
+async def test_a_save_that_another_program_delays_holds_up_nobody(path):
+    store = opened(path)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("begin immediate")
+        change = Put("users", "a", {"v": 1}, 0)
+        saving = asyncio.create_task(store.save([change], durable=False))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not saving.done(), "it waits, and not here"
+        other.rollback()
+    await saving
+    assert await store.get("users", "a") is not None
     await store.aclose()
