@@ -4,10 +4,11 @@ The ledger reads what a decision needs, lets it decide, and saves the outcome in
 conflict with another decision it reads again and decides again. What comes back is what to *do*: outbox
 rows with real ids, rooms with a new turn, turns that are over.
 
-A commit waits for the disk before anything is done because of it. Of one that has no effects nobody outside
-can hear before the next that has some, and a power cut takes it only with all that came after it: what came
-in is then found in /sync again, and what was carried out is carried out again, under the same transaction
-id. So these need not wait (`quiet`).
+A commit waits for the disk before an effect of it is carried out. One that has no effects need not (`quiet`):
+a power cut takes it only with all that came after it, and what came in is found in /sync again, what was
+carried out is carried out again under the same transaction id. Of an accepted turn the platform may hear
+before: it is asked over HTTP. The turn that comes again has the id of its event, hence the same message id,
+by which the platform knows it; where a platform does not, the turn's `start` waits for the disk first.
 """
 
 from __future__ import annotations
