@@ -79,6 +79,8 @@ class Unreadable:
                 self._health.keys_asked_for += 1
         except (Lost, MatrixError) as error:
             log.warning("input.key_not_asked_for", input=row.key, why=str(error))
+        except StoreError as error:
+            log.error("store.failed", why=str(error))
         await asyncio.sleep(PATIENCE)
         try:
             await self._give_up(row.room_id)

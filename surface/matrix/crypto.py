@@ -81,6 +81,7 @@ class Crypto:
         Raises:
             OtherDevice: it has others for this device.
             MatrixError, Lost, TokenDead: see `Api.request`.
+            StoreError: new keys cannot be written down.
         """
         me, device_id = self._client.user_id, self._olm.device_id
         for _ in range(2):
@@ -93,7 +94,8 @@ class Crypto:
                     raise OtherDevice(device_id)
                 return known
             self._olm.account.shared = False
-            await self._upload()
+            with self._on_disk():
+                await self._upload()
         raise Lost("the homeserver does not tell this device's keys")
 
     def is_encrypted(self, room_id: str) -> bool:
@@ -206,6 +208,7 @@ class Crypto:
 
         Raises:
             MatrixError, Lost, TokenDead: see `Api.request`; it is sent with the next housekeeping.
+            StoreError: that it was asked for cannot be written down.
         """
         parsed, olm = self._parsed(room_id, event), self._olm
         if parsed is None or parsed.session_id in olm.outgoing_key_requests:
@@ -216,7 +219,8 @@ class Crypto:
         ]
         if all(message.session_id != parsed.session_id for message in waiting):
             olm.outgoing_to_device_messages.append(asks)
-        await self._send_waiting()
+        with self._on_disk():
+            await self._send_waiting()
         return True
 
     def _parsed(self, room_id: str, event: dict[str, Any]) -> MegolmEvent | None:
@@ -270,16 +274,23 @@ class Crypto:
         Raises:
             Lost: keys could not be shared now; try again.
             MatrixError: the homeserver refuses to name the room's members.
+            StoreError: the keys cannot be written down; nothing is written to the room without.
         """
         async with self._locks.setdefault(room_id, asyncio.Lock()):
-            room = await self._ready(room_id)
-            if self._olm.should_share_group_session(room_id):
-                await self._share(room)
-            try:
-                _, encrypted = self._client.encrypt(room.room_id, kind, content)
-            except (EncryptionError, LocalProtocolError) as error:
-                raise Lost(f"cannot encrypt yet: {error}") from error
-            return dict(encrypted)
+            with self._on_disk():
+                return await self._encrypted_for(room_id, kind, content)
+
+    async def _encrypted_for(
+        self, room_id: str, kind: str, content: dict[str, Any]
+    ) -> dict[str, Any]:
+        room = await self._ready(room_id)
+        if self._olm.should_share_group_session(room_id):
+            await self._share(room)
+        try:
+            _, encrypted = self._client.encrypt(room.room_id, kind, content)
+        except (EncryptionError, LocalProtocolError) as error:
+            raise Lost(f"cannot encrypt yet: {error}") from error
+        return dict(encrypted)
 
     async def _ready(self, room_id: str) -> MatrixRoom:
         """A room nio may not have heard of since the restart: give it members and encryption."""
