@@ -153,6 +153,13 @@ class KeyedDB(TinyDB):
         Args:
             durable: see `SqliteRows.transaction`.
         """
+        return self._rows().transaction(durable=durable)
+
+    def fold(self) -> bool:
+        """Empty the log into the file; see `SqliteRows.fold`."""
+        return self._rows().fold()
+
+    def _rows(self) -> SqliteRows:
         if not isinstance(self.storage, SqliteRows):
             raise TypeError("a KeyedDB lies on SqliteRows")
-        return self.storage.transaction(durable=durable)
+        return self.storage

@@ -8,6 +8,7 @@ connection, used by one thread at a time.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -38,6 +39,8 @@ _NOT_WAITING = (
     "pragma wal_autocheckpoint=0",
     "pragma busy_timeout=0",
 )
+# Who reads is soon done, or it is tried again; meanwhile nobody saves.
+_FOLDING = ("pragma busy_timeout=100",)
 _DELETE = "delete from documents where tbl = ? and key = ?"
 
 
@@ -62,8 +65,8 @@ class SqliteRows(Storage):
             self._require_sound()
             self._sqlite.execute("pragma journal_mode=wal")
             self._set(_WAITING)
-            # Turns and outbox rows hold plaintext: zero what is deleted where that costs nothing.
-            self._sqlite.execute("pragma secure_delete=fast")
+            # Turns and outbox rows hold plaintext: zero what is deleted. `fast` would leave what fills pages.
+            self._sqlite.execute("pragma secure_delete=on")
             self._sqlite.execute(_CREATE)
         except BaseException:
             self._sqlite.close()
@@ -91,6 +94,24 @@ class SqliteRows(Storage):
         finally:
             if self._sqlite.in_transaction:
                 self._sqlite.execute("rollback")
+
+    def fold(self) -> bool:
+        """Sync the log, write it back into the file and empty it: what was deleted is then in neither.
+
+        Returns:
+            False if the log was not emptied, because somebody was reading it.
+
+        Raises:
+            sqlite3.Error, OSError: the disk refuses; the log stays as it is.
+        """
+        # SQLite syncs it only where there is something that it may write back.
+        sync(self.path.with_name(self.path.name + "-wal"))
+        self._set(_FOLDING)
+        try:
+            (busy, _, _) = self._sqlite.execute("pragma wal_checkpoint(truncate)").fetchone()
+        finally:
+            self._set(_WAITING if self._waits else _NOT_WAITING)
+        return not busy
 
     def one(self, table: str, key: str) -> Row | None:
         """Return a single document."""
@@ -169,3 +190,12 @@ class SqliteRows(Storage):
         if not isinstance(document, dict):
             raise DocumentError(f"{table}/{key} in {self.path}: damaged, not a JSON object")
         return document
+
+
+def sync(path: Path) -> None:
+    """Wait until what was written to a file, or made in a directory, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -4,6 +4,9 @@ The rule: reads run where they are called (microseconds, committed data only); e
 one transaction, and never do two interleave. One that waits for the disk runs on the writer thread, so that
 an fsync never holds up the event loop; one that does not is done where it is called, unless the writer is
 busy. A save whose caller is cancelled is still whole.
+
+When the store has rested after a save, SQLite's log is emptied into the file, on the writer thread: what was
+deleted is then in neither, and what did not wait for the disk is on it.
 """
 
 from __future__ import annotations
@@ -19,10 +22,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from store import documents
 from store.batch import Rules, decide, freeze, gives_out_ids, pack, storable_key, unpack
 from store.keyed_table import KeyedDB
 from store.lock import SURFACE, Owner, StateLock
+from store.sqlite_storage import sync
 from store.store import (
     SCHEMA_VERSION,
     Changes,
@@ -38,6 +44,14 @@ T = TypeVar("T")
 
 MOST_BEHIND = 100
 """Saves that may be lost together by a power cut; the next one waits for the disk whatever it is."""
+
+REST = 5.0
+"""Seconds without a save after which the log is emptied into the file."""
+
+NO_REST = 60.0
+"""Seconds after which that is done in any case."""
+
+log = structlog.get_logger()
 
 _DAMAGED = (
     "The file was left as it is. Move it away together with its -wal and -shm files and restore a "
@@ -62,10 +76,11 @@ class _Held(StoreError):
 class TinyStore:
     """The `Store` protocol on a local file. Made by `TinyStore.open`."""
 
-    def __init__(self, path: Path, lock: StateLock, rules: Rules) -> None:
+    def __init__(self, path: Path, lock: StateLock, rules: Rules, rest: float) -> None:
         self._path = path
         self._lock = lock
         self._rules = rules
+        self._rest = rest
         self._closed = False
         self._writing = KeyedDB(path)
         try:
@@ -77,16 +92,29 @@ class TinyStore:
         """Held by whoever uses the connection that writes."""
         self._behind = 0
         """Saves since the last that waited for the disk."""
+        self._unfolded = True
+        """Whether there may be something in the log."""
+        self._folding: asyncio.TimerHandle | None = None
+        self._first_save = self._last_save = 0.0
+        """When the loop's clock saw the save that set the timer, and the last one."""
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
 
     @classmethod
-    def open(cls, path: Path, *, rules: Rules = documents, owner: Owner = SURFACE) -> TinyStore:
+    def open(
+        cls,
+        path: Path,
+        *,
+        rules: Rules = documents,
+        owner: Owner = SURFACE,
+        rest: float = REST,
+    ) -> TinyStore:
         """Open the store, making file and directory if there are none.
 
         Args:
             path: the database file; the lock (`.lock` for its suffix) lies beside it.
             rules: what documents must look like.
             owner: whose it is.
+            rest: see `REST`.
 
         Raises:
             StoreLocked: another process, or this one, has it open.
@@ -98,10 +126,12 @@ class TinyStore:
         try:
             _make_file(path, owner)
             with _explained(path, "cannot be opened", otherwise=_DAMAGED):
-                store = cls(path, lock, rules)
+                store = cls(path, lock, rules, rest)
             try:
                 with _explained(path, "cannot be opened", otherwise=_DAMAGED):
                     store._prepare()
+                # What the last one left, if it was killed.
+                store._fold()
             except BaseException:
                 store._close()
                 raise
@@ -137,29 +167,67 @@ class TinyStore:
         frozen = freeze(changes)
         if not frozen:
             return Saved()
-        durable = durable or self._behind >= MOST_BEHIND or gives_out_ids(frozen)
-        self._behind = 0 if durable else self._behind + 1
-        if not durable and self._busy.acquire(blocking=False):
-            try:
-                return self._save(frozen, durable=False)
-            except _Held:
-                durable = True
-            finally:
-                self._busy.release()
-        return await self._on_writer(lambda: self._save_alone(frozen, durable=durable))
+        durable = durable or gives_out_ids(frozen)
+        try:
+            if not durable and self._busy.acquire(blocking=False):
+                try:
+                    if self._may_go_on():
+                        return self._save(frozen, durable=False)
+                except _Held:
+                    durable = True
+                finally:
+                    self._busy.release()
+            return await self._on_writer(lambda: self._save_alone(frozen, durable=durable))
+        finally:
+            self._fold_later()
 
     async def aclose(self) -> None:
         """Finish the saves under way, then release the file and the lock; twice is no error."""
         if not self._closed:
             self._closed = True
+            if self._folding is not None:
+                self._folding.cancel()
             await self._on_writer(self._close)
             self._writer.shutdown(wait=False)
+
+    def _may_go_on(self) -> bool:
+        """Whether a save may go without touching the disk: SQLite syncs the first page of an empty log."""
+        return self._unfolded and self._behind < MOST_BEHIND
+
+    def _fold_later(self) -> None:
+        """Empty the log when nothing was saved for a while; one timer, however many saves there are."""
+        loop = asyncio.get_running_loop()
+        self._last_save = loop.time()
+        if self._folding is None and not self._closed:
+            self._first_save = self._last_save
+            self._folding = loop.call_at(self._last_save + self._rest, self._fold_if_rested, loop)
+
+    def _fold_if_rested(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = min(self._last_save + self._rest, self._first_save + NO_REST)
+        if due > loop.time():
+            self._folding = loop.call_at(due, self._fold_if_rested, loop)
+        else:
+            self._folding = None
+            loop.run_in_executor(self._writer, self._fold)
+
+    def _fold(self) -> None:
+        """Empty the log into the file; if it cannot be done, it is tried after the next save."""
+        with self._busy:
+            if not self._unfolded:
+                return
+            try:
+                if self._writing.fold():
+                    self._unfolded = False
+                self._behind = 0
+            except (sqlite3.Error, OSError) as error:
+                log.debug("store.log_not_emptied", file=str(self._path), why=str(error))
 
     async def _on_writer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work)
 
     def _save_alone(self, changes: tuple[Write, ...], *, durable: bool) -> Saved:
         with self._busy:
+            durable = durable or self._behind >= MOST_BEHIND
             try:
                 return self._save(changes, durable=durable)
             except _Held:
@@ -175,6 +243,8 @@ class TinyStore:
                 database.keyed(table).drop(key)
             for (table, key), stored in batch.puts.items():
                 database.keyed(table).put(key, pack(stored))
+        self._behind = 0 if durable else self._behind + 1
+        self._unfolded = True
         return batch.saved
 
     def _prepare(self) -> None:
@@ -234,7 +304,7 @@ def _make_directory(path: Path, owner: Owner) -> None:
         return
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync_directory(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be made ({error.strerror}). "
@@ -258,11 +328,3 @@ def _make_file(path: Path, owner: Owner) -> None:
             f"{path}: cannot be written ({error.strerror}). "
             f"Give the {owner.program}'s user write access, or set another {owner.setting}."
         ) from error
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -115,7 +115,7 @@ async def _commits(store: TinyStore, number: int, rooms: int) -> dict[str, Seque
 def _plain(path: Path) -> sqlite3.Connection:
     """The same durability, and nothing else."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=fast"):
+    for pragma in ("journal_mode=wal", "synchronous=full", "secure_delete=on"):
         connection.execute(f"pragma {pragma}")
     return connection
 

@@ -3,18 +3,21 @@
 import asyncio
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import closing
 
 import pytest
 
 from machines.effects import Fresh
-from store import Delete, DocumentError, Put, Stored, StoreError, StoreLocked, TinyStore
-from store.tiny import MOST_BEHIND
+from store import Conflict, Delete, DocumentError, Put, Stored, StoreError, StoreLocked, TinyStore
+from store.peek import looking, peek
+from store.tiny import MOST_BEHIND, NO_REST, REST
 from tests.store.store_rules import Lenient
 
 HOLDER = """
@@ -325,11 +328,142 @@ async def test_a_file_turned_readonly_refuses_the_save_and_still_reads(path):
     await store.aclose()
 
 
-async def test_deleted_text_does_not_stay_in_the_file(path):
-    await saved(path, *[Put("turns", str(n), {"text": "plaintext"}, 0) for n in range(3)])
+def on_disk(path) -> bytes:
+    """All that a thief of the disk would find."""
+    return b"".join(file.read_bytes() for file in path.parent.iterdir())
+
+
+async def rested(store) -> None:
+    """The store has seen to its log after the last save."""
+    while store._folding is not None:
+        await asyncio.sleep(0)
+    await store._on_writer(lambda: None)
+
+
+@pytest.mark.parametrize("size", [1, 100, 10_000], ids=["short", "page", "long"])
+@pytest.mark.parametrize("durable", [False, True])
+async def test_deleted_text_does_not_stay_in_the_file(path, size, durable):
+    """Neither in the file, nor in the log beside it when the store has rested."""
+    store = TinyStore.open(path, rules=Lenient(), rest=0)
+    texts = [Put("turns", str(n), {"text": "plaintext" * size}, 0) for n in range(30)]
+    await store.save(texts, durable=durable)
+    await rested(store)
     assert b"plaintext" in path.read_bytes()
-    await saved(path, *[Delete("turns", str(n)) for n in range(3)])
-    assert b"plaintext" not in path.read_bytes()
+    await store.save([Delete("turns", str(n)) for n in range(30)], durable=durable)
+    assert b"plaintext" in on_disk(path)
+    await rested(store)
+    assert b"plaintext" not in on_disk(path)
+    await store.aclose()
+
+
+async def test_deleted_text_of_one_that_was_killed_is_gone_after_the_next_start(path):
+    store, killed = opened(path), path.parent.with_name("killed")
+    await store.save([Put("turns", "a", {"text": "plaintext"}, 0)], durable=False)
+    await store.save([Delete("turns", "a")], durable=False)
+    shutil.copytree(path.parent, killed)
+    await store.aclose()
+    assert b"plaintext" in on_disk(killed / path.name)
+    store = opened(killed / path.name)
+    assert b"plaintext" not in on_disk(killed / path.name)
+    await store.aclose()
+
+
+async def test_the_last_save_is_on_the_disk_when_the_store_has_rested(path):
+    store = TinyStore.open(path, rules=Lenient(), rest=0)
+    await store.save([Put("turns", "a", {}, 0)], durable=False)
+    await rested(store)
+    alone = path.with_name("alone.db")
+    shutil.copyfile(path, alone)
+    assert list(peek(alone, "turns")) == ["a"]
+    await store.aclose()
+
+
+async def test_a_store_in_which_nothing_is_saved_writes_nothing(path):
+    store = TinyStore.open(path, rules=Lenient(), rest=0)
+    assert store._folding is None
+    with pytest.raises(Conflict):
+        await store.save([Put("turns", "a", {}, 7)], durable=False)
+    said = []
+    store._writing.storage._sqlite.set_trace_callback(said.append)
+    await rested(store)
+    assert said == []
+    await store.aclose()
+
+
+async def test_it_rests_when_nobody_has_saved_for_a_while_or_after_a_long_time(path, monkeypatch):
+    store, loop, now = opened(path), asyncio.get_running_loop(), 1000.0
+    monkeypatch.setattr(loop, "time", lambda: now)
+    folded = []
+    for _ in range(30):
+        await store.save([Put("turns", "a", {}, None)])
+        now += REST - 1
+        store._fold_if_rested(loop)
+        if store._folding is None:
+            await rested(store)
+            folded.append(now - 1000)
+            break
+    assert folded and NO_REST <= folded[0] < NO_REST + REST
+    await store.save([Put("turns", "a", {}, None)])
+    now += REST
+    store._fold_if_rested(loop)
+    assert store._folding is None
+    await store.aclose()
+
+
+async def test_a_log_that_cannot_be_emptied_is_after_the_next_save(path):
+    store = TinyStore.open(path, rules=Lenient(), rest=0)
+    wal = path.with_name(path.name + "-wal")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    await store.save([Put("turns", "a", {"text": BIG}, 0)])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+    try:
+        await rested(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert wal.stat().st_size > len(BIG)
+    await store.save([Put("turns", "b", {}, 0)], durable=False)
+    await rested(store)
+    assert wal.stat().st_size == 0
+    assert [key for key, _ in await store.scan("turns")] == ["a", "b"]
+    await store.aclose()
+
+
+async def test_a_log_that_somebody_reads_is_emptied_after_the_next_save(path):
+    store = TinyStore.open(path, rules=Lenient(), rest=0)
+    wal = path.with_name(path.name + "-wal")
+    await store.save([Put("turns", "a", {}, 0)])
+    with looking(path) as reader:
+        reader.execute("begin")
+        assert reader.execute("select count(*) from documents where tbl = 'turns'").fetchone() == (
+            1,
+        )
+        await rested(store)
+        await store.save([Put("turns", "b", {}, 0)], durable=False)
+        await rested(store)
+        assert wal.stat().st_size > 0
+    await store.save([Put("turns", "c", {}, 0)], durable=False)
+    await rested(store)
+    assert wal.stat().st_size == 0
+    assert [key for key, _ in await store.scan("turns")] == ["a", "b", "c"]
+    await store.aclose()
+
+
+async def test_the_first_save_after_a_rest_does_not_hold_up_the_loop(path):
+    """SQLite syncs the beginning of an empty log, whatever it is told."""
+    store, threads = TinyStore.open(path, rules=Lenient(), rest=0), []
+    save = store._save
+
+    def noted(changes, *, durable):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return save(changes, durable=durable)
+
+    store._save = noted
+    for key in "ab":
+        await store.save([Put("turns", key, {}, 0)], durable=False)
+        await store.save([Put("turns", key, {}, 1)], durable=False)
+        await rested(store)
+    assert threads == [False, True, False, True]
+    await store.aclose()
 
 
 async def test_a_commit_waits_for_the_disk(path):
@@ -382,6 +516,34 @@ async def test_only_so_many_commits_are_behind_the_disk(path):
         if sqlite.execute("pragma synchronous").fetchone() == (2,):
             waited.append(n)
     assert waited == [MOST_BEHIND, 2 * MOST_BEHIND + 1]
+    await store.aclose()
+
+
+async def test_a_commit_that_failed_has_taken_nothing_to_the_disk(path):
+    store = opened(path)
+    sqlite, behind, most = store._writing.storage._sqlite, 0, 0
+    for n in range(5 * 90):
+        if n % 90 == 89:
+            with pytest.raises(Conflict):
+                await store.save([Put("turns", "0", {}, 7)])
+        await store.save([Put("turns", str(n), {}, 0)], durable=False)
+        waited = sqlite.execute("pragma synchronous").fetchone() == (2,)
+        behind = 0 if waited else behind + 1
+        most = max(most, behind)
+    assert most == MOST_BEHIND
+    await store.aclose()
+
+
+async def test_many_that_wait_for_the_writer_are_not_too_far_behind(path):
+    store = opened(path)
+    with store._busy:
+        saves = [
+            asyncio.ensure_future(store.save([Put("turns", str(n), {}, 0)], durable=False))
+            for n in range(MOST_BEHIND + 50)
+        ]
+        await asyncio.sleep(0)  # all of them are in the queue
+    await asyncio.gather(*saves)
+    assert store._behind == 49
     await store.aclose()
 
 
