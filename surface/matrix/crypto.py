@@ -121,12 +121,15 @@ class Crypto:
         unused = raw.get("device_unused_fallback_key_types")
         if isinstance(unused, list):
             self._wants_fallback = "signed_curve25519" not in unused
+        with self._on_disk():
+            await self._take_keys(raw)
+
+    async def _take_keys(self, raw: dict[str, Any]) -> None:
         if new := _newly_encrypted(raw) - self._client.encrypted_rooms:
             self._encrypted.update(new)
             self._client.encrypted_rooms.update(new)
             assert self._client.store is not None
-            with self._on_disk():
-                self._client.store.save_encrypted_rooms(new)
+            self._client.store.save_encrypted_rooms(new)
         for event in _list(_object(raw.get("to_device")).get("events")):
             if isinstance(event, dict) and self._is_own(event):
                 self.own_messages(event)
@@ -140,7 +143,7 @@ class Crypto:
         self._pieces += 1
         # Nio passes over a response whose token it has seen.
         whole = {**copy.deepcopy(piece), "next_batch": str(self._pieces)}
-        with self._on_disk(), _unharmed("sync"):
+        with _unharmed("sync"):
             response = SyncResponse.from_dict(whole)
             if isinstance(response, SyncResponse):
                 await self._client.receive_response(response)
