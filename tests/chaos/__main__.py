@@ -4,20 +4,23 @@ In the end: is everything answered, once, and nothing left behind?
     uv run python -m tests.chaos --minutes 10 [--seed S]
 
 Everything runs on this machine, on loopback, in a directory that is removed, but for the journal. The same
-seed deals out the same acts and the same faults at the same moments; what they meet there is chance. Ctrl-C
-ends it, and says that nothing was judged. The exit code is 1 if anything was violated.
+seed deals out the same acts and the same faults in the same order; what they meet is chance. Ctrl-C ends it,
+and says that nothing was judged. The exit code is 1 if anything was violated, or there was nothing to judge.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
+import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -35,13 +38,13 @@ STORIES = 5
 
 def main() -> int:
     """Run, and say what came of it."""
-    options = _options()
+    options = options_of()
     out = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
     with tempfile.TemporaryDirectory(prefix="chaos-", dir=_fast()) as folder:
         root = Path(folder)
         keep_bytecode(root / "bytecode")
-        journal_at = options.journal or Path(tempfile.gettempdir()) / f"chaos-{options.seed}.jsonl"
+        journal_at = options.journal or _new_journal(options.seed)
         out.print(f"seed {options.seed}, {options.minutes:g} minutes; journal: {journal_at}")
         with Journal(journal_at) as journal, _progress() as progress:
             task = progress.add_task("", total=1.0)
@@ -67,6 +70,9 @@ def main() -> int:
                     _keep(root, options.keep)
     out.print(summary(verdict))
     tell(verdict, out)
+    if not verdict.count.messages:
+        out.print("nothing was judged: nobody has said anything to an agent")
+        return 1
     return 1 if verdict.violations else 0
 
 
@@ -77,9 +83,11 @@ def summary(verdict: Verdict) -> Table:
     table.add_row("deeds of people", str(verdict.deeds))
     table.add_row("messages for agents", str(count.messages))
     table.add_row("answers", str(count.answers))
+    table.add_row("of these, why there is none", str(count.reasons))
     table.add_row("commands", str(count.commands))
     table.add_row("replies", str(count.replies))
     table.add_row("rightly without an answer", str(count.excused))
+    table.add_row("sent again by the bot", str(verdict.repeated_sends))
     for victim, times in sorted(verdict.kills.items()):
         table.add_row(f"kills of the {victim}", str(times))
     table.add_row("lives of the bot", str(verdict.lives))
@@ -106,19 +114,54 @@ def tell(verdict: Verdict, out: Console) -> None:
             out.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
-def _options() -> argparse.Namespace:
+def minutes(text: str) -> float:
+    """A time that ends."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: a number of minutes above 0 is needed")
+    return value
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A whole number that is not too small."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text}: at least {least} is needed")
+        return value
+
+    return number
+
+
+def _new_journal(seed: int) -> Path:
+    """A file of this run's own, whoever else runs with the same seed."""
+    handle, name = tempfile.mkstemp(prefix=f"chaos-{seed}-", suffix=".jsonl")
+    os.close(handle)
+    return Path(name)
+
+
+def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options that a command line gives; ends with exit code 2 if it makes no sense."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long things go wrong (10)")
+    parser.add_argument(
+        "--minutes", type=minutes, default=10.0, help="how long things go wrong (10)"
+    )
     parser.add_argument("--seed", type=int, help="what is dealt out (another each time)")
-    parser.add_argument("--people", type=int, default=5, help="how many talk (5)")
-    parser.add_argument("--blocks", type=int, default=4, help="blocks of equal work at the end (4)")
+    parser.add_argument("--people", type=at_least(1), default=5, help="how many talk (5)")
+    parser.add_argument(
+        "--blocks",
+        type=at_least(2),
+        default=4,
+        help="blocks of equal work at the end (4; 2 or more)",
+    )
     parser.add_argument("--journal", type=Path, help="where to write down what happens")
     parser.add_argument("--keep", type=Path, help="where to copy the logs of the processes")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.seed is None:
         options.seed = random.randrange(1_000_000)
     return options

@@ -4,7 +4,8 @@ Each message of the bot's names the effect that it is (`lambda.surface.source`),
 it: so a message that a person sent is held against what the bot said because of it.
 
 - No effect is in Matrix twice.
-- What wants an answer has exactly one, and it is what the agent makes of the words.
+- What wants an answer has exactly one, and it is what the agent makes of the words; when all is calm nothing
+  else will do, and before that not more than half of the answers only say why there is none.
 - Agents answer in the order in which they were asked.
 - An answer that began to grow has its last words.
 - No context is given out twice.
@@ -17,9 +18,10 @@ whose chat is archived before its turn, and a question that dies with the proces
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -40,6 +42,12 @@ ARCHIVED: Final = "Archived."
 INVITED_AGAIN: Final = "I have invited you to your Space again."
 FORGIVEN: Final = 60.0
 """Seconds after a question was asked for in which a death of the bot may have taken it along."""
+SLACK: Final = 1.0
+"""Seconds by which a death may be noticed late."""
+FEW: Final = 8
+"""Answers of which all may say why there is none: by chance."""
+PREVIEW: Final = "preview-"
+"""How the effects of growing answers begin; they are told apart by nothing."""
 
 
 @dataclass
@@ -54,6 +62,7 @@ class Said:
         file: the name of the file that comes with it.
         sent: seconds, as in the journal.
         gone: it was taken back.
+        calm: the agent's very words, where all is well and nothing else is an answer.
     """
 
     event_id: str
@@ -63,6 +72,7 @@ class Said:
     sent: float
     file: str | None = None
     gone: bool = False
+    calm: str | None = None
 
 
 @dataclass
@@ -73,6 +83,7 @@ class Heard:
         source: the effect that it is.
         edited: the effects that its edits are; previews are `preview-…`.
         place: where it stands in its room's timeline.
+        sent: when, by the homeserver's clock, in milliseconds.
     """
 
     event_id: str
@@ -81,6 +92,7 @@ class Heard:
     body: str
     source: str | None
     place: int
+    sent: int = 0
     reply_to: str | None = None
     edited: list[str] = field(default_factory=list)
 
@@ -108,21 +120,28 @@ class Evidence:
         rooms: by room, its whole timeline, oldest first.
         bot: the bot's user id.
         deaths: when the bot died, as in the journal.
+        moment: when, as in the journal, it was so late by the homeserver's clock (milliseconds).
     """
 
     said: Sequence[Said]
     rooms: Mapping[str, Sequence[Event]]
     bot: str
     deaths: Sequence[float] = ()
+    moment: Callable[[int], float] = lambda at: at / 1_000
 
 
 @dataclass
 class Count:
-    """How much was judged."""
+    """How much was judged.
+
+    Attributes:
+        reasons: answers that say why there is none, or no more of one; who asked for that is not counted.
+    """
 
     messages: int = 0
     commands: int = 0
     answers: int = 0
+    reasons: int = 0
     replies: int = 0
     excused: int = 0
 
@@ -156,6 +175,7 @@ def heard(room_id: str, timeline: Sequence[Event], bot: str) -> list[Heard]:
                 content["body"],
                 content.get(SOURCE),
                 place,
+                event.get("origin_server_ts", 0),
                 (relation.get("m.in_reply_to") or {}).get("event_id"),
             )
     return list(found.values())
@@ -201,6 +221,9 @@ class _Court:
         found += self._left_growing()
         found += self._contexts()
         found += self._unasked()
+        if self.count.answers >= FEW and self.count.reasons > self.count.answers / 2:
+            why = f"{self.count.reasons} of {self.count.answers} answers only say why there is none"
+            found.append(Violation("evasive", why))
         return found
 
     # --- what belongs to what ------------------------------------------------------------------
@@ -228,14 +251,23 @@ class _Court:
     # --- the laws ------------------------------------------------------------------------------
 
     def _twice(self) -> list[Violation]:
+        """Effects that were sent twice, as messages or as edits."""
+        sent: dict[str, list[tuple[str, Event]]] = defaultdict(list)
+        for room_id, timeline in self._evidence.rooms.items():
+            for event in timeline:
+                source = event["content"].get(SOURCE)
+                if event["sender"] == self._evidence.bot and isinstance(source, str):
+                    if not source.startswith(PREVIEW):
+                        sent[source].append((room_id, event))
         return [
             Violation(
                 "doubled",
-                f"the effect {source} is there {len(messages)} times: {messages[0].body[:80]!r}",
-                messages[0].room_id,
+                f"the effect {source} is there {len(events)} times: "
+                f"{events[0][1]['content'].get('body', '')[:80]!r}",
+                events[0][0],
             )
-            for source, messages in self._by_source.items()
-            if len(messages) > 1
+            for source, events in sent.items()
+            if len(events) > 1
         ]
 
     def _of_one(self, said: Said) -> list[Violation]:
@@ -263,6 +295,8 @@ class _Court:
                 return []
             return [self._against("lost", said, "nobody answered")]
         found = []
+        if said.wants in ("answer", "retry") and _is_reason(answers[0]):
+            self.count.reasons += 1
         if said.wants == "answer" and not self._is_right(said, answers[0]):
             found.append(self._against("wrong", said, f"the answer is {bodies[0]!r}"))
         if said.file is not None:
@@ -270,14 +304,17 @@ class _Court:
         return found
 
     def _is_right(self, said: Said, answer: Heard) -> bool:
-        """Whether an answer is what an agent makes of the words, or a notice, or says why it ends."""
-        if answer.msgtype == "m.notice":
+        """Whether an answer is what an agent makes of the words; or, unless all is calm, a notice, or as
+        much of it as there was, and why it ends."""
+        whole = {words for text in said.versions for words in agents_say(text)}
+        if said.calm is not None:
+            return answer.msgtype == "m.text" and answer.body == said.calm
+        if answer.msgtype != "m.notice" and answer.body in whole:
             return True
-        body, _, ending = answer.body.rpartition("\n\n")
-        told = answer.body if not body else ending
-        if _is_ending(told):
-            return True
-        return any(answer.body in agents_say(text) for text in said.versions)
+        body, ending = _parted(answer.body)
+        return answer.msgtype == "m.notice" or (
+            _is_ending(ending) and any(words.startswith(body) for words in whole)
+        )
 
     def _of_file(self, said: Said, answer: Heard) -> list[Violation]:
         """A file that comes back is told by its name; so is one that does not."""
@@ -297,11 +334,25 @@ class _Court:
         if said.wants == "sign" or said.gone:
             return True
         if said.wants == "question":
-            return any(0 <= death - said.sent <= FORGIVEN for death in self._evidence.deaths)
+            until = min(said.sent + FORGIVEN, self._heard_again(said) + SLACK)
+            return any(said.sent <= death <= until for death in self._evidence.deaths)
         if said.wants == "stop":
             # It ended an answer, which says so itself.
             return any(source in self._edits for source in _sources(said.event_id))
         return self._was_ended(said)
+
+    def _heard_again(self, said: Said) -> float:
+        """When the bot replied to something that was said later in the room."""
+        place = self._place(said)
+        return min(
+            (
+                self._evidence.moment(reply.sent)
+                for other in self._evidence.said
+                if other.room_id == said.room_id and self._place_or(other, -1) > place
+                for reply in self._replies.get(other.event_id, ())
+            ),
+            default=math.inf,
+        )
 
     def _was_ended(self, said: Said) -> bool:
         """Whether something ended all that waited in the room, or just this, before its turn came."""
@@ -369,7 +420,7 @@ class _Court:
         return [
             Violation("left growing", f"{m.event_id} still says {m.body[:80]!r}", m.room_id)
             for m in self._all()
-            if m.body == THINKING or (m.edited and m.edited[-1].startswith("preview-"))
+            if m.body == THINKING or (m.edited and m.edited[-1].startswith(PREVIEW))
         ]
 
     def _contexts(self) -> list[Violation]:
@@ -407,6 +458,18 @@ def _sources(event_id: str) -> list[str]:
     names += [keys.effect_key(keys.settling(name)) for name in names]
     names += [keys.effect_key(keys.placing(event_id)), keys.effect_key(keys.ending(event_id))]
     return [keys.transaction(name) for name in names]
+
+
+def _parted(body: str) -> tuple[str, str]:
+    """What an answer says, and why it ends, if it does."""
+    words, _, ending = body.rpartition("\n\n")
+    return words.rstrip(), ending
+
+
+def _is_reason(answer: Heard) -> bool:
+    """Whether an answer ends before it is whole, and nobody wanted that."""
+    ending = _parted(answer.body)[1].strip("*")
+    return answer.msgtype == "m.text" and _is_ending(ending) and not ending.startswith(STOPPED)
 
 
 def _is_ending(words: str) -> bool:

@@ -1,13 +1,16 @@
 """What the bot's process holds, before and after equal pieces of work: what grows with each is a leak.
 
 A process that has just begun grows for good reasons (caches, pools, a heap with holes), and by steps. So it
-works for a while first, and what counts is how it grows over the second half of blocks of work of one size.
+works for a while first, and what counts is how it grows over the second half of blocks of work of one size:
+by how much with each message, and in all by more than a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import Final, TypeAlias
 
 from tests.rig.bot import Bot
@@ -16,16 +19,20 @@ from tests.rig.ops import metrics
 Sample: TypeAlias = Mapping[str, float]
 """How much of what the process holds."""
 
-MAY_GROW: Final[Mapping[str, float]] = {
-    "memory, MB": 4.0,
+STEP: Final[Mapping[str, float]] = {
+    "memory, MB": 2.0,
     "open files": 2,
-    "sockets": 16,
-    "threads": 4,
-    "tasks": 4,
+    "sockets": 6,
+    "threads": 2,
+    "tasks": 2,
     "children": 0,
     "unfinished files": 0,
 }
-"""By how much more there may be of it after the last block of work than half of them before."""
+"""By how much there may be more of it in the end, however few messages that took."""
+PER_MESSAGE: Final[Mapping[str, float]] = {"memory, MB": 0.01}
+"""By how much there may be more of it with each message."""
+LITTLE: Final = 0.01
+"""The same, of what is counted: one in a hundred messages."""
 UNFINISHED: Final = ("*.part", "*.tmp", "tmp*", ".tmp*")
 
 
@@ -65,18 +72,27 @@ def unfinished(bot: Bot, temporary: Path) -> list[Path]:
     return found
 
 
-def leaks(samples: Sequence[Sample]) -> list[str]:
-    """What grew by more than it may.
+def leaks(samples: Sequence[Sample], messages: int) -> list[str]:
+    """What grew by more than a step, and by more than it may with each message.
 
     Args:
         samples: after the work that warms up, and after each block that follows.
+        messages: how many there are in a block.
     """
-    first, last = samples[(len(samples) - 1) // 2], samples[-1]
-    return [
-        f"{name}: {' → '.join(f'{its[name]:g}' for its in samples)}; {most:g} more are allowed"
-        for name, most in MAY_GROW.items()
-        if last[name] - first[name] > most
-    ]
+    judged = samples[(len(samples) - 1) // 2 :]
+    found = []
+    for name, step in STEP.items():
+        values = [its[name] for its in judged]
+        # The median over all pairs: one step, or one block that was unlike the others, makes no slope.
+        slope = median((b - a) / (m - n) for (n, a), (m, b) in combinations(enumerate(values), 2))
+        most = PER_MESSAGE.get(name, LITTLE)
+        if values[-1] - values[0] > step and slope / messages > most:
+            grown = " → ".join(f"{its[name]:g}" for its in samples)
+            found.append(
+                f"{name}: {grown}; {slope / messages:.3g} more with each message, "
+                f"{most:g} are allowed, and {step:g} in all"
+            )
+    return found
 
 
 def _target(file: Path) -> str:

@@ -220,9 +220,11 @@ class Talker:
         words = " ".join(f"word{n}" for n in range(act.words))
         return f"m{act.number}{part} {words}"
 
-    async def say(self, room: str, text: str) -> Said:
-        """Say something to the agent."""
-        return self._expect(await self.person.send(room, text), room, "answer", text)
+    async def say(self, room: str, text: str, *, hears: str | None = None) -> Said:
+        """Say something to the agent; `hears`: its words, if nothing else is an answer."""
+        said = self._expect(await self.person.send(room, text), room, "answer", text)
+        said.calm = hears
+        return said
 
     async def send_file(self, room: str, caption: str, name: str, size: int = 5_000) -> Said:
         """Send a file with words to the agent."""

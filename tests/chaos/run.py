@@ -23,7 +23,7 @@ from tests.chaos.judge import Count, Evidence, Violation, judge
 from tests.chaos.leaks import Sample, leaks, sample
 from tests.chaos.people import Talker
 from tests.chaos.plan import Plan
-from tests.chaos.stage import PATIENCE, Stage
+from tests.chaos.stage import LOUD, PATIENCE, Stage
 from tests.chaos.weather import Weather
 from tests.rig import laws
 from tests.rig.bot import POLL
@@ -52,6 +52,10 @@ class Verdict:
     kills: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    lost_sends: int = 0
+    """Messages of the bot's of which it surely was not told that they had arrived."""
+    repeated_sends: int = 0
+    """Messages that the bot sent more than once."""
     errors: Counter[str] = field(default_factory=Counter)
     """What the bot logged as an error, and how often."""
     deeds: int = 0
@@ -84,10 +88,13 @@ async def run(
         verdict.deeds = sum(talker.done for talker in talkers)
         say("calm: everybody hears a last answer", 1)
         verdict.violations += await _settled(stage)
-        verdict.violations += await _probe(stage, talkers)
+        bound = _bound(stage)
+        verdict.violations += await _probe(stage, talkers, bound)
         verdict.violations += await _settled(stage)
+        verdict.lost_sends = weather.lost_sends
+        verdict.repeated_sends = weather.repeated_sends
         say("equal work, to see what leaks", 1)
-        verdict.samples = await _work(stage, talkers, blocks)
+        verdict.samples = await _work(stage, talkers, blocks, bound)
         say("reading all rooms", 1)
         await _judge(verdict, stage, talkers)
     verdict.journal = journal.lines
@@ -127,11 +134,28 @@ async def _live(
         all_of_it.create_task(tells())
 
 
-async def _probe(stage: Stage, talkers: Sequence[Talker]) -> list[Violation]:
+def _bound(stage: Stage) -> dict[str, str]:
+    """The chats in which an agent answers, and which."""
+    rooms = stage.bot.documents("rooms").values()
+    return {room["room_id"]: room["agent_id"] for room in rooms if room["state"] == "bound"}
+
+
+def _answer(bound: Mapping[str, str], room: str, text: str) -> str | None:
+    """What has to be answered to a text when all is calm; None where no agent answers."""
+    if room not in bound:
+        return None
+    return text.upper() if bound[room] in LOUD else text
+
+
+async def _probe(
+    stage: Stage, talkers: Sequence[Talker], bound: Mapping[str, str]
+) -> list[Violation]:
     """Everybody says something in each room, and hears the answer; returns who does not."""
 
+    words = "last words"
+
     async def hears(talker: Talker, room: str) -> list[Violation]:
-        said = await talker.say(room, "last words")
+        said = await talker.say(room, words, hears=_answer(bound, room, words))
         try:
             await talker.person.answer_to(
                 room, said.event_id, sender=stage.bot.user_id, timeout=PATIENCE
@@ -163,19 +187,25 @@ async def _settled(stage: Stage) -> list[Violation]:
     return []
 
 
-async def _work(stage: Stage, talkers: Sequence[Talker], blocks: int) -> list[Sample]:
+async def _work(
+    stage: Stage, talkers: Sequence[Talker], blocks: int, bound: Mapping[str, str]
+) -> list[Sample]:
     """Blocks of the same work, and what the bot holds after each."""
     samples: list[Sample] = []
     for block in range(blocks + 1):
         for number in range(BLOCK):
-            await asyncio.gather(*(_piece(stage, talker, block, number) for talker in talkers))
+            await asyncio.gather(
+                *(_piece(stage, talker, block, number, bound) for talker in talkers)
+            )
         await _settled(stage)
         samples.append(await sample(stage.bot, stage.temporary))
         stage.journal.note("sample", block=block, **samples[-1])
     return samples
 
 
-async def _piece(stage: Stage, talker: Talker, block: int, number: int) -> None:
+async def _piece(
+    stage: Stage, talker: Talker, block: int, number: int, bound: Mapping[str, str]
+) -> None:
     rooms = [talker.home, *talker.chats()]
     room = rooms[number % len(rooms)]
     match number % 4:
@@ -186,7 +216,8 @@ async def _piece(stage: Stage, talker: Talker, block: int, number: int) -> None:
                 room, f"work {block}.{number}", f"work{block}-{number}.bin"
             )
         case _:
-            said = await talker.say(room, f"work {block}.{number} with some words")
+            words = f"work {block}.{number} with some words"
+            said = await talker.say(room, words, hears=_answer(bound, room, words))
     await talker.person.answer_to(
         room, said.event_id, sender=stage.bot.user_id, timeout=PATIENCE * 3
     )
@@ -199,7 +230,7 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
     try:
         rooms = {room_id: await witness.timeline(room_id) for room_id in await witness.rooms()}
         said = [said for talker in talkers for said in talker.said]
-        evidence = Evidence(said, rooms, bot.user_id, stage.deaths)
+        evidence = Evidence(said, rooms, bot.user_id, stage.deaths, stage.journal.moment)
         violations, verdict.count = judge(evidence)
         for room_id, timeline in rooms.items():
             stage.journal.lines += _spoken(stage, room_id, timeline)
@@ -215,7 +246,7 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
         found += [Violation("orphan", room) for room in await witness.unmarked(homes)]
     finally:
         await witness.close()
-    found += [Violation("leak", leak) for leak in leaks(verdict.samples)]
+    found += [Violation("leak", leak) for leak in leaks(verdict.samples, BLOCK * len(talkers))]
     found += [Violation("ended", surprise) for surprise in stage.surprises]
     if stage.platform.pid is None:
         found.append(Violation("ended", "the platform ended by itself"))

@@ -10,7 +10,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,8 @@ from tests.rig.services import PlatformProcess
 
 AGENTS: Final = ("echo", "slow", "remote", "remote-slow")
 """Who can be talked to: in the bot's process and behind the contract, at once and word by word."""
+LOUD: Final = frozenset({"slow", "remote-slow"})
+"""Who of them answers in capitals: so it is seen who has answered."""
 SETTINGS: Final[dict[str, Any]] = {
     "answers": {"placeholder_after": 0.2, "edit_every": 0.3},
     "limits": {"per_minute": 10_000, "waiting": 1_000, "rooms": 100},
@@ -41,7 +43,8 @@ class Stage:
 
     Attributes:
         deaths: when the bot died, as in the journal.
-        surprises: how the bot ended when nobody had killed it and its disk was well.
+        surprises: how the bot ended when nobody had killed it, but for its word that it cannot write to
+            a disk that was bad.
         own_disk: the bot's folders are file systems of their own, which can be full.
     """
 
@@ -83,13 +86,19 @@ class Stage:
                 root / "platform",
                 [
                     {"id": "remote", "name": "Remote", "brain": "echo"},
-                    {"id": "remote-slow", "name": "Remote Poet", "brain": "echo", "delay": 0.1},
+                    {
+                        "id": "remote-slow",
+                        "name": "Remote Poet",
+                        "brain": "echo",
+                        "delay": 0.1,
+                        "style": "shout",
+                    },
                 ],
                 workspace=str(workspace),
             )
             agents = [
                 {"id": "echo", "name": "Echo", "adapter": "echo"},
-                {"id": "slow", "name": "Poet", "adapter": "echo", "delay": 0.1},
+                {"id": "slow", "name": "Poet", "adapter": "echo", "delay": 0.1, "style": "shout"},
                 {"id": "remote", "name": "Remote", "adapter": "http", "url": platform.url},
                 {
                     "id": "remote-slow",
@@ -167,8 +176,8 @@ class Stage:
             self.deaths.append(self.journal.now)
             self.journal.note("died", who="bot", code=code, killed=self._killed)
             if not self._killed:
-                last = [line.get("event") for line in self.bot.events()[-3:]]
-                if self.journal.now > self._disk_bad_until:
+                last = [str(line.get("event")) for line in self.bot.events()[-3:]]
+                if self.journal.now > self._disk_bad_until or not says_why(code, self.bot.events()):
                     self.surprises.append(f"the bot ended with {code}: {last}")
                 self.bot_away = 0.5
             await asyncio.sleep(self.bot_away)
@@ -222,6 +231,12 @@ class Stage:
             # Else what waits for Python's lock waits too long, and everything takes four times as long.
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
+
+
+def says_why(code: int, lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the bot has ended as it does when it cannot go on: with one word, and exit code 1."""
+    words = [str(line.get("event", "")) for line in lines if line.get("level") == "raw"]
+    return code == 1 and any(word.startswith("error: ") for word in words)
 
 
 def faketime() -> Path | None:

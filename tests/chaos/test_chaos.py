@@ -36,4 +36,5 @@ async def test_a_minute_of_chaos_loses_and_doubles_nothing(fast_root: Path, tmp_
     assert done == set(FAULTS) - set(verdict.skipped)
     assert ("clock jump" in verdict.skipped) == (faketime() is None)
     assert verdict.lives > verdict.kills["bot"]
+    assert verdict.lost_sends >= 1 and verdict.repeated_sends >= 1
     assert verdict.count.answers > PEOPLE and verdict.count.replies > PEOPLE

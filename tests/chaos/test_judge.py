@@ -50,6 +50,13 @@ class Room:
         content = {**new, "m.new_content": new, "m.relates_to": relation, SOURCE: source}
         self.event(BOT, "m.room.message", content)
 
+    def grown(self, said: Said, body: str) -> None:
+        """An answer that grew in its placeholder, to its last words."""
+        placed = self.bot("…", keys.effect_key(keys.placing(said.event_id)))
+        for _ in range(2):
+            self.edit(placed, body[:3], f"preview-{said.event_id}")
+        self.edit(placed, body, keys.transaction(final(said)))
+
     def answer(self, said: Said, body: str | None = None) -> str:
         return self.bot(body or said.versions[-1], final(said))
 
@@ -106,6 +113,14 @@ def test_an_answer_that_was_sent_twice(room: Room) -> None:
     assert "doubled" in room.kinds()
 
 
+def test_last_words_that_were_sent_twice(room: Room) -> None:
+    said = room.say("once, slowly")
+    room.grown(said, "once, slowly")
+    assert room.kinds() == []
+    room.edit(room.timeline[-4]["event_id"], "once, slowly", keys.transaction(final(said)))
+    assert room.kinds() == ["doubled"]
+
+
 def test_an_answer_beside_its_placeholder(room: Room) -> None:
     said = room.say("once")
     placed = room.bot("…", keys.effect_key(keys.placing(said.event_id)))
@@ -129,6 +144,32 @@ def test_an_answer_to_something_else(room: Room) -> None:
 def test_half_an_answer(room: Room) -> None:
     room.answer(room.say("one two"), "one")
     assert room.kinds() == ["wrong"]
+
+
+def test_something_else_before_the_reason_of_an_end(room: Room) -> None:
+    room.answer(room.say("one two"), "three\n\n*Stopped.*")
+    assert room.kinds() == ["wrong"]
+
+
+@pytest.mark.parametrize("body", ["The agent cannot be reached at the moment.", "one", "two"])
+def test_only_the_agents_own_words_are_an_answer_when_all_is_calm(room: Room, body: str) -> None:
+    said = room.say("one")
+    said.calm = "ONE"
+    room.answer(said, body)
+    assert room.kinds() == ["wrong"]
+
+
+def test_a_notice_is_no_answer_of_an_agent_when_all_is_calm(room: Room) -> None:
+    said = room.say("one")
+    said.calm = "one"
+    room.reply(said, "one")
+    assert room.kinds() == ["wrong"]
+
+
+def test_more_reasons_than_answers(room: Room) -> None:
+    for number in range(8):
+        room.answer(room.say(f"m{number}"), "The agent cannot be reached at the moment.")
+    assert room.kinds() == ["evasive"]
 
 
 def test_answers_in_the_wrong_order(room: Room) -> None:
@@ -251,6 +292,16 @@ def test_a_question_dies_with_who_asked_it_and_only_then(
     room.say("!archive", "question")
     room.deaths.append(died)
     assert room.kinds() == found
+
+
+def test_a_question_does_not_die_after_the_bot_has_replied_to_what_came_later(room: Room) -> None:
+    room.say("!archive", "question")
+    room.reply(room.say("!chats", "reply"), "Your chats")
+    room.deaths.append(110.0)
+    room.timeline[-1]["origin_server_ts"] = 120_000
+    assert room.kinds() == []
+    room.timeline[-1]["origin_server_ts"] = 105_000
+    assert room.kinds() == ["lost"]
 
 
 def test_a_file_that_is_refused_need_not_come_back(room: Room) -> None:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.leaks import MAY_GROW, leaks
+from tests.chaos.leaks import STEP, leaks
 
-STEADY = dict.fromkeys(MAY_GROW, 10.0)
+STEADY = dict.fromkeys(STEP, 10.0)
 
 
 def test_what_stays_is_no_leak() -> None:
-    assert leaks([STEADY, STEADY, STEADY]) == []
+    assert leaks([STEADY, STEADY, STEADY], 60) == []
     early = {name: most * 10 for name, most in STEADY.items()}
-    assert leaks([STEADY, early, early]) == []
+    assert leaks([STEADY, early, early], 60) == []
 
 
-@pytest.mark.parametrize(("name", "most"), MAY_GROW.items())
-def test_what_grows_is_a_leak(name: str, most: float) -> None:
-    some, more = STEADY[name] + most, STEADY[name] + most + 1
-    assert leaks([STEADY, {**STEADY, name: some}]) == []
-    grown = [{**STEADY, name: value} for value in (STEADY[name], STEADY[name], some, more)]
-    (leak,) = leaks(grown)
+@pytest.mark.parametrize("name", STEP)
+def test_one_step_is_no_leak(name: str) -> None:
+    """The heap grows by steps, and a pool gets one more thread."""
+    more = {**STEADY, name: STEADY[name] + STEP[name]}
+    assert leaks([STEADY, STEADY, more], 60) == []
+    if STEP[name]:
+        big = {**STEADY, name: STEADY[name] + 10 * STEP[name]}
+        assert leaks([STEADY, STEADY, STEADY, STEADY, STEADY, big, big, big, big], 60) == []
+
+
+@pytest.mark.parametrize(("name", "step"), STEP.items())
+def test_what_grows_with_the_work_is_a_leak(name: str, step: float) -> None:
+    grown = [{**STEADY, name: STEADY[name] + n * (step + 1)} for n in range(5)]
+    (leak,) = leaks(grown, 60)
     assert leak.startswith(name)
+
+
+def test_little_with_each_of_many_messages_is_a_leak_that_few_do_not_show() -> None:
+    blocks = [{**STEADY, "sockets": 10.0 + n} for n in range(20)]
+    assert leaks(blocks[:5], 60) == []
+    assert len(leaks(blocks, 60)) == 1

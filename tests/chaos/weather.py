@@ -9,15 +9,30 @@ import asyncio
 import contextlib
 import errno
 import random
+import re
 import resource
 from collections import Counter
 from pathlib import Path
 
 from tests.chaos.plan import Fault, Kill, Plan
 from tests.chaos.stage import Stage
-from tests.rig.proxy import Action, Delay, DropResponse, Garbage, Refuse, Status, TooMany, Truncate
+from tests.rig.proxy import (
+    Action,
+    Delay,
+    DropResponse,
+    Garbage,
+    Refuse,
+    Rule,
+    Status,
+    TooMany,
+    Truncate,
+)
 
 CLIENT = r"/_matrix/"
+SEND = r"/send/m\.room\.message/s[0-9a-f]{24}"
+"""A message that the bot owes; growing previews have other transaction ids, and are not sent again."""
+LOST_SENDS = 3
+"""Such messages whose answers are lost for certain: a death of the bot may spare one its repetition."""
 SPARED = 30.0
 """Seconds that a bot gets to be ready before it may be killed, but for the kills while it starts."""
 SPARE = 4_096
@@ -39,6 +54,7 @@ class Weather:
         self.kills: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.skipped: dict[str, str] = {}
+        self._lost_send: Rule | None = None
 
     async def rage(self) -> None:
         """Everything in its time; returns when the last is over, and all are up again."""
@@ -65,32 +81,34 @@ class Weather:
         stage = self._stage
         if kill.victim == "bot":
             await self._has_lived()
-        self._killed(kill)
         match kill.victim:
             case "bot":
+                self._killed(kill, stage.bot.pid)
                 await stage.kill_bot(kill.away)
                 if kill.again is not None:
                     await stage.bot_launched()
                     await asyncio.sleep(kill.again)
-                    self._killed(kill, again=True)
+                    self._killed(kill, stage.bot.pid, again=True)
                     await stage.kill_bot(kill.away)
             case "platform":
+                self._killed(kill, stage.platform.pid)
                 stage.kill_platform()
                 await asyncio.sleep(kill.away)
                 if kill.again is not None:
                     starting = asyncio.create_task(stage.start_platform())
                     await asyncio.sleep(kill.again)
-                    self._killed(kill, again=True)
+                    self._killed(kill, stage.platform.pid, again=True)
                     stage.kill_platform()
                     await starting
                 await stage.start_platform_if_down()
             case "homeserver":
+                self._killed(kill, stage.homeserver.pid)
                 stage.kill_homeserver()
                 await asyncio.sleep(kill.away)
                 if kill.again is not None:
                     starting = asyncio.create_task(stage.start_homeserver())
                     await asyncio.sleep(kill.again)
-                    self._killed(kill, again=True)
+                    self._killed(kill, stage.homeserver.pid, again=True)
                     stage.kill_homeserver()
                     await starting
                 await stage.start_homeserver_if_down()
@@ -101,9 +119,12 @@ class Weather:
         with contextlib.suppress(AssertionError):
             await self._stage.bot.logged("bot.ready", timeout=SPARED)
 
-    def _killed(self, kill: Kill, *, again: bool = False) -> None:
-        self.kills[kill.victim] += 1
-        self._stage.journal.note("kill", who=kill.victim, away=kill.away, again=again or None)
+    def _killed(self, kill: Kill, pid: int | None, *, again: bool = False) -> None:
+        """Count a kill; who is down already (`pid` None) cannot be killed."""
+        if pid is not None:
+            self.kills[kill.victim] += 1
+        what = "kill" if pid is not None else "was down"
+        self._stage.journal.note(what, who=kill.victim, away=kill.away, again=again or None)
 
     # --- the rest ------------------------------------------------------------------------------
 
@@ -138,6 +159,8 @@ class Weather:
             "server errors": Status(502),
             "limited": TooMany(500),
         }
+        if fault.kind == "lost answers" and self._lost_send is None:
+            self._lose_sends()
         often = 1.0 if fault.kind == "slow" else fault.amount / 10
         rules = [
             self._stage.proxy.arm("*", CLIENT, action, times=None, when=lambda o=o: self._hits(o))  # type: ignore[misc]
@@ -148,6 +171,31 @@ class Weather:
         finally:
             for rule in rules:
                 rule.disarm()
+
+    def _lose_sends(self) -> None:
+        """Let the homeserver carry out some messages of the bot's, and the bot hear nothing: now, or as soon
+        as it sends any, however short the fault is."""
+
+        def wanted() -> bool:
+            return rule.done < LOST_SENDS
+
+        rule = self._stage.proxy.arm("PUT", SEND, DropResponse(), times=None, when=wanted)
+        self._lost_send = rule
+
+    @property
+    def lost_sends(self) -> int:
+        """How many messages the homeserver has for certain taken without the bot's hearing of it."""
+        return 0 if self._lost_send is None else self._lost_send.done
+
+    @property
+    def repeated_sends(self) -> int:
+        """How many messages the bot has sent more than once, under the same transaction id."""
+        sends = Counter(
+            request.path
+            for request in self._stage.proxy.requests
+            if request.method == "PUT" and re.search(SEND, request.path)
+        )
+        return sum(times > 1 for times in sends.values())
 
     def _hits(self, often: float) -> bool:
         return self._chance.random() < often
