@@ -148,13 +148,13 @@ def test_a_whole_answer_is_heard() -> None:
     )
 
 
-@many(30)
+@many(20)
 @given(data=mutated([frames(TURN), frames(FAILED)]).map(stream_of))
 def test_a_stream_of_a_platform_that_is_almost_one(data: bytes) -> None:
     asyncio.run(http_turn(data))
 
 
-@many(15)
+@many(10)
 @given(data=broken_bytes(st.sampled_from([stream_of(frames(turn)) for turn in (TURN, FAILED)])))
 def test_a_stream_of_a_platform_of_broken_bytes(data: bytes) -> None:
     asyncio.run(http_turn(data))
@@ -165,13 +165,13 @@ def test_half_a_letter_of_a_model_is_none() -> None:
     assert asyncio.run(openai_turn(chunks_of([half, CHUNKS[2]])))[0] == TextDelta("a?b")
 
 
-@many(30)
+@many(20)
 @given(data=mutated([CHUNKS]).map(chunks_of))
 def test_an_answer_of_a_model_that_is_almost_one(data: bytes) -> None:
     asyncio.run(openai_turn(data))
 
 
-@many(15)
+@many(10)
 @given(data=broken_bytes(st.just(chunks_of(CHUNKS))))
 def test_an_answer_of_a_model_of_broken_bytes(data: bytes) -> None:
     asyncio.run(openai_turn(data))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -78,7 +80,57 @@ def test_what_ended_it_once(life: Living, response: str) -> None:
     life.hears(response.encode())
 
 
-@many(30)
+OTHERS: tuple[Any, ...] = (None, 5, "", [], {})
+AT_ONCE = 400
+Path = tuple[str | int, ...]
+
+
+def places(value: Any, shape: str = "", path: Path = ()) -> Iterator[tuple[str, Path]]:
+    """Each place in a response, and its shape: names of rooms, people and events, and which of its kind
+    something is in a list, do not tell places apart."""
+    if path:
+        yield shape, path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from places(inner, f"{shape}/{key[0] if key[:1] in '!@$' else key}", (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            kind = inner.get("type", "") if isinstance(inner, dict) else ""
+            yield from places(inner, f"{shape}/[{kind}]", (*path, number))
+
+
+def put(response: Any, path: Path, other: Any) -> bytes:
+    """The response with something else in one place."""
+    response = deepcopy(response)
+    *way, last = path
+    at = response
+    for step in way:
+        at = at[step]
+    at[last] = other
+    return json.dumps(response).encode()
+
+
+def walk() -> list[bytes]:
+    """Every place of what was recorded, once with each of `OTHERS` in it; in the smallest that has it."""
+    large_first = sorted(SHAPES, key=lambda response: -len(json.dumps(response)))
+    every = {shape: (told, path) for told in large_first for shape, path in places(told)}
+    return [put(response, path, other) for response, path in every.values() for other in OTHERS]
+
+
+def test_something_else_in_any_one_place(life: Living) -> None:
+    every = walk()
+    assert len(every) > 1_000
+    for first in range(0, len(every), AT_ONCE):
+        some = every[first : first + AT_ONCE]
+        try:
+            life.hears(*some)
+        except BaseException:
+            for one in some:  # Which of them was it?
+                life.hears(one)
+            raise
+
+
+@many(15)
 @given(response=mutated(SHAPES).map(as_json))
 def test_a_response_that_is_almost_one(life: Living, response: bytes) -> None:
     life.hears(response)
