@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
 
-from tests.model.world import ALICE, Budget, SmallWorld
+from tests.model.world import Action, Budget, SmallWorld
 from tests.reconcile.model import NO_DEFAULT
 
-Beginning: TypeAlias = Callable[[Budget], Awaitable[SmallWorld]]
+Beginning: TypeAlias = Callable[[Budget], Coroutine[Any, Any, SmallWorld]]
+MOST = 500
+"""Steps after which the bot must have come to rest."""
+
+
+class UnlawfulError(Exception):
+    """A law does not hold on the way to a beginning; the last step of the world's `way` broke it."""
+
+    def __init__(self, world: SmallWorld, why: Exception) -> None:
+        super().__init__(f"{type(why).__name__}: {why}" if str(why) else repr(why))
+        self.way = list(world.way)
 
 
 async def nobody(budget: Budget) -> SmallWorld:
     """The bot has started for the first time."""
-    world = SmallWorld(budget)
-    await world.boot()
-    return world
+    return await _started(SmallWorld(budget))
 
 
 async def settled(budget: Budget) -> SmallWorld:
@@ -27,8 +35,7 @@ async def undecided(budget: Budget) -> SmallWorld:
     """The same where no agent is the default: she has chosen none, her chat is bound to none."""
     world = SmallWorld(budget)
     world.agents = NO_DEFAULT
-    await world.boot()
-    return await _at_home(world)
+    return await _at_home(await _started(world))
 
 
 async def archived(budget: Budget) -> SmallWorld:
@@ -36,19 +43,50 @@ async def archived(budget: Budget) -> SmallWorld:
     world = await settled(budget)
     room_id = next(iter(reversed(world.homeserver.rooms)))
     for words in ("!archive", "!yes"):
-        world.says(room_id, words)
-        await world.settle_down()
+        await _does(world, Action("alice", "says", room_id, words))
+        await _settles(world)
     return world
 
 
 EVERY = (nobody, settled, undecided, archived)
 
 
-async def _at_home(world: SmallWorld) -> SmallWorld:
-    world.dm(ALICE)
-    await world.settle_down()
-    for room_id, room in list(world.homeserver.rooms.items()):
-        if room.membership(ALICE) == "invite":
-            world.goes(room_id, ALICE, "join", heard=True)
-    await world.settle_down()
+async def _started(world: SmallWorld) -> SmallWorld:
+    await _step(world, Action("bot", "starts for the first time"), world.boot)
     return world
+
+
+async def _at_home(world: SmallWorld) -> SmallWorld:
+    await _does(world, Action("alice", "invites the bot to talk"))
+    await _settles(world)
+    for action in await world.options():
+        if action.what == "accepts":
+            await _does(world, action)
+    await _settles(world)
+    return world
+
+
+async def _settles(world: SmallWorld) -> None:
+    """Nobody does anything until the bot has nothing left to do."""
+    for _ in range(MOST):
+        works = [step for step in await world.options() if step.who in ("bot", "matrix")]
+        if not works:
+            return
+        await _does(world, works[0])
+    raise UnlawfulError(world, AssertionError("the bot does not come to rest"))
+
+
+async def _does(world: SmallWorld, action: Action) -> None:
+    """Take a step that costs nothing."""
+    budget = world.budget
+    await _step(world, action, lambda: world.do(action))
+    world.budget = budget
+
+
+async def _step(world: SmallWorld, action: Action, take: Callable[[], Awaitable[None]]) -> None:
+    world.way.append(action)
+    try:
+        await take()
+        await world.check()
+    except Exception as error:
+        raise UnlawfulError(world, error) from error

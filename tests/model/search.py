@@ -1,4 +1,4 @@
-"""Breadth first through every state that can be reached, each looked at once."""
+"""Breadth first through the states that can be reached, each looked at once, as many as are asked for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Protocol
 from tests.model.world import Action, SmallWorld
 
 Digest = bytes
+Came = dict[Digest, tuple[Digest, Action] | list[Action]]
+"""By state, the one before it and the step from there; of a beginning, all steps to it."""
 BATCH = 64
 """States that are looked at before what they lead to is written down."""
 
@@ -33,7 +35,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Broken:
-    """A law that does not hold, and the shortest way to where it does not."""
+    """A law that does not hold, and the shortest way to where it does not from where the search began, after
+    the way to there."""
 
     why: str
     path: Sequence[Action]
@@ -75,7 +78,8 @@ def search(
     seen: Callable[[int], object] = lambda states: None,
     expand: Expand = one_by_one,
 ) -> Found:
-    """Look at every state, at most so many of them; ends at the first law that is broken.
+    """Look at every state that can be reached within the budget, up to so many of them; ends at the first law
+    that is broken.
 
     Args:
         beginnings: where to start from.
@@ -84,12 +88,12 @@ def search(
         expand: how to look at many; by several processes, perhaps. What is found is the same.
     """
     found = Found()
-    came: dict[Digest, tuple[Digest, Action] | None] = {}
+    came: Came = {}
     ahead: deque[tuple[Digest, bytes]] = deque()
     for world in beginnings:
         digest = _digest(world)
         if digest not in came:
-            came[digest] = None
+            came[digest] = list(world.way)
             ahead.append((digest, _packed(world)))
     while ahead and found.states < most:
         now = [ahead.popleft() for _ in range(min(len(ahead), most - found.states, BATCH))]
@@ -140,12 +144,12 @@ def _digest(world: SmallWorld) -> Digest:
     return blake2b(world.identity().encode(), digest_size=16).digest()
 
 
-def _path(came: dict[Digest, tuple[Digest, Action] | None], digest: Digest) -> list[Action]:
+def _path(came: Came, digest: Digest) -> list[Action]:
     path: list[Action] = []
-    while (before := came[digest]) is not None:
+    while isinstance(before := came[digest], tuple):
         digest, action = before
         path.append(action)
-    return path[::-1]
+    return [*before, *reversed(path)]
 
 
 def _why(error: Exception) -> str:

@@ -1,4 +1,5 @@
-"""Every state of a small world is looked at; more of them by `python -m tests.model`."""
+"""Every state of a very small world is looked at, and the nearest of larger ones; more of them by
+`python -m tests.model`."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import pytest
 import structlog
 
 from tests.model import beginnings, story
+from tests.model.__main__ import main
 from tests.model.search import around, search
 from tests.model.world import ALICE, Action, Budget, SmallWorld
 
@@ -55,6 +57,7 @@ def test_a_broken_law_is_found_by_the_shortest_way(
     found = search([asyncio.run(beginnings.nobody(Budget(3, 1, 0)))], most=2_000)
     assert found.broken is not None
     assert [(a.who, a.what) for a in found.broken.path] == [
+        ("bot", "starts for the first time"),
         ("alice", "invites the bot to talk"),
         ("bot", "hears"),
         ("matrix", "carries out JoinRoom"),
@@ -62,11 +65,46 @@ def test_a_broken_law_is_found_by_the_shortest_way(
         ("matrix", "carries out CreateRoom"),
     ]
     words = story.told(found.broken.why, found.broken.path)
-    assert words.splitlines()[0] == "1. alice invites the bot to talk"
+    assert words.splitlines()[0] == "1. bot starts for the first time"
+    assert words.splitlines()[1] == "2. alice invites the bot to talk"
     assert words.splitlines()[-1] == "Then: AssertionError: a Space was made"
     picture = story.drawn(found.broken.why, found.broken.path)
     assert picture.splitlines()[0] == "sequenceDiagram"
-    assert len(picture.splitlines()) == 1 + 4 + 5 + 1
+    assert len(picture.splitlines()) == 1 + 4 + 6 + 1
+
+
+@pytest.mark.parametrize("error", [AssertionError("no chats"), KeyError("chat")], ids=repr)
+def test_a_law_that_a_beginning_breaks_is_told_as_a_story(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def there_may_be_no_rooms(self: SmallWorld) -> None:
+        if self.homeserver.rooms:
+            raise error
+
+    monkeypatch.setattr(SmallWorld, "check", there_may_be_no_rooms)
+    assert main(["--states", "1", "--jobs", "1"]) == 1
+    printed = capsys.readouterr().out
+    assert "1. bot starts for the first time\n2. alice invites the bot to talk\nThen: " in printed
+    assert f"Then: {type(error).__name__}: {error}" in printed and "sequenceDiagram" in printed
+
+
+def test_it_says_what_it_has_not_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--states", "1", "--jobs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 states, " in printed and "NOT exhaustive: " in printed
+    assert "turn " not in printed and "Turns are not modelled" in printed
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--states=0", "--states=-5", "--person=-1", "--crashes=-1", "--losses=x", "--jobs=0"],
+)
+def test_numbers_that_are_none_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([option])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: python -m tests.model ") and "whole number" in said
 
 
 def test_several_processes_find_the_same() -> None:

@@ -112,6 +112,8 @@ class SmallWorld(Model):
         """Effects that Matrix has carried out and whose outcome is not committed, by row."""
         self.moves: set[tuple[str, str, str, str]] = set()
         """What machines did since this was thawed."""
+        self.way: list[Action] = []
+        """The steps that led here, where a beginning took them."""
 
     async def boot(self) -> None:
         self.under_way = {}
