@@ -4,12 +4,15 @@
 
 pip-audit asks the package index for advisories. An index that only hands out packages says nothing of
 weaknesses, and pip-audit then ends well, with every package skipped. So the service is first asked about a
-release that is known to be weak; one that does not know it is not believed, and it is said that nothing was
-audited. Withdrawn ("yanked") releases and newer ones any index tells. Ends with 1 if one is weak.
+release that is known to be weak; one that does not know it is not believed, and the last line says that
+nothing was audited. One that knows it has to speak of every pin. Withdrawn ("yanked") releases and newer ones
+any index tells. Ends with 1 if a pin is weak or withdrawn, or if a service that keeps advisories was silent
+of one.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -44,23 +47,31 @@ def read(report: str, pins: Sequence[str]) -> Audit:
     except (ValueError, KeyError, TypeError):
         entries = []
     heard = {
-        f"{entry['name']}=={entry['version']}": tuple(weak["id"] for weak in entry["vulns"])
+        normal(f"{entry['name']}=={entry['version']}"): tuple(weak["id"] for weak in entry["vulns"])
         for entry in entries
         if "vulns" in entry
     }
     weak = {pin: ids for pin, ids in heard.items() if ids}
-    return Audit(weak, tuple(pin for pin in pins if pin not in heard))
+    return Audit(weak, tuple(pin for pin in map(normal, pins) if pin not in heard))
+
+
+def normal(pin: str) -> str:
+    """A pin with the package's name as PEP 503 writes it."""
+    name, at, version = pin.partition("==")
+    return re.sub(r"[-_.]+", "-", name.strip()).lower() + at + version.strip()
 
 
 def withdrawn(said: str) -> dict[str, str]:
     """Which pins the index calls yanked, and why, from what uv says of them."""
-    return {found["pin"]: found["why"] or "no reason given" for found in _YANKED.finditer(said)}
+    return {
+        normal(found["pin"]): found["why"] or "no reason given" for found in _YANKED.finditer(said)
+    }
 
 
 def pinned() -> list[str]:
     """Every pin of pyproject.toml."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    return list(project["tool"]["uv"]["constraint-dependencies"])
+    return [normal(pin) for pin in project["tool"]["uv"]["constraint-dependencies"]]
 
 
 def ask(pins: Sequence[str]) -> Audit:
@@ -73,20 +84,24 @@ def ask(pins: Sequence[str]) -> Audit:
     return read(done.stdout, pins)
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Ask, say what was heard, and what was not."""
-    pins, wrong = pinned(), []
+    argparse.ArgumentParser(
+        "python -m tests.security.audit",
+        description="Asks the package index what is known against the pinned packages; ends with 1 if "
+        "something is, or if it knows of weaknesses and is silent of a pin.",
+    ).parse_args(words)
+    pins, wrong, unheard = pinned(), [], ""
     if not ask([KNOWN_TO_BE_WEAK]).weak:
-        print(
+        unheard = (
             f"NOT AUDITED: the package index knows nothing against {KNOWN_TO_BE_WEAK}, so it keeps no\n"
             "advisories, or cannot be reached. Run this where it does; until then nothing is known of\n"
-            f"weaknesses in the {len(pins)} pinned packages."
+            f"weaknesses in the {len(pins)} pinned packages: NOT AUDITED."
         )
     else:
         audit = ask(pins)
         print(f"advisories: {len(pins) - len(audit.silent)} of {len(pins)} pinned packages audited")
-        if audit.silent:
-            print(f"not audited: {', '.join(audit.silent)}")
+        wrong += [f"{pin}: not audited: the service says nothing of it" for pin in audit.silent]
         for pin, ids in audit.weak.items():
             wrong += [f"{pin}: {known}" for known in ids if known not in ACCEPTED]
     compiled = _uv("pip", "compile", "--no-deps", "-", said="\n".join(pins))
@@ -100,6 +115,8 @@ def main() -> int:
     print("newer releases:", newer.stdout.strip() or newer.stderr.strip() or "none")
     for line in wrong:
         print(line, file=sys.stderr)
+    if unheard:
+        print(unheard)
     return 1 if wrong else 0
 
 

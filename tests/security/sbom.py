@@ -1,21 +1,24 @@
 """Writes what the image is made of, as a CycloneDX document that was held against its schema.
 
-    uv run python -m tests.security.sbom [FILE]          default: artifacts/sbom.cdx.json
+    uv run python -m tests.security.sbom [FILE]
 
 The packages are those that compose/Dockerfile installs, with the same requirements, in an environment that is
-thrown away. The Debian packages of the image's base are not in it.
+thrown away. Of the image's base, neither the Debian packages nor the Python interpreter are in it.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.rig.bot import PROJECT
 
+OUT = PROJECT / "artifacts/sbom.cdx.json"
 CYCLONEDX = "cyclonedx-bom==7.5.0"
 
 
@@ -59,7 +62,21 @@ def _run(*words: str | Path, cwd: str) -> str:
     return done.stdout
 
 
+def main(words: Sequence[str] | None = None) -> int:
+    """Write it where it is wanted."""
+    parser = argparse.ArgumentParser(
+        "python -m tests.security.sbom",
+        description="Writes what the image is made of (CycloneDX 1.6): its Python packages.",
+    )
+    where = OUT.relative_to(PROJECT)
+    parser.add_argument("file", nargs="?", type=Path, default=OUT, help=f"what to write ({where})")
+    out: Path = parser.parse_args(words).file
+    if out.is_dir():
+        parser.error(f"{out} is a directory")
+    make(out)
+    print(out)
+    return 0
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if sys.argv[1:] else PROJECT / "artifacts/sbom.cdx.json")
-    make(target)
-    print(target)
+    sys.exit(main())

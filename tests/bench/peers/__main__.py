@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 
 from tests.bench.peers import PEERS, Unavailable, install
@@ -16,4 +17,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        "python -m tests.bench.peers",
+        description="Installs the bots that the bench compares with; says which could not be.",
+    ).parse_args()
     asyncio.run(main())
