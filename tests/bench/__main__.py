@@ -18,20 +18,32 @@ from tests.rig.bot import PROJECT
 ASIDE = PROJECT / "artifacts" / "bench"
 """Where a report goes that is not to be committed."""
 
+NO_RESULTS = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+"""What reading and drawing raises where JSON is of something else."""
+
 
 def main(words: list[str] | None = None) -> int:
     """Run it; the exit status."""
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options = parser.parse_args(words)
+    drawing = options.source is not None or options.check
+    if drawing and (options.only or options.quick):
+        parser.error("--from and --check measure nothing: they go with neither --only nor --quick")
     root: Path = options.into or (ASIDE if options.quick else PROJECT)
     kept: Path = options.json or root / RESULTS
     out = Console()
-    if options.source or options.check:
-        results = Results.load(options.source or kept)
+    if drawing:
+        source: Path = options.source or kept
+        try:
+            results = Results.load(source)
+            files = drawn(results)
+        except (OSError, *NO_RESULTS) as why:
+            parser.error(f"{source} holds no results: {type(why).__name__}: {why}")
     else:
         names = options.only or [bench.name for bench in BENCHES]
         chosen = [bench for bench in BENCHES if bench.name in names]
         results = measure(chosen, kept, quick=options.quick, out=Console(stderr=True))
-    files = drawn(results)
+        files = drawn(results)
     if options.check:
         for name in stale(files, root):
             out.print(f"not as the results say: {name}")

@@ -22,8 +22,11 @@ from rich.progress import Progress
 from tests.bench.page import on_terminal
 from tests.bench.section import Figures, Section
 from tests.bench.shared import machine
+from tests.rig.options import at_least
 
 Measure = Callable[..., Awaitable[Figures]]
+MAY_BE_NONE = {"exact", "limited", "peers"}
+"""Options of which 0 leaves something out."""
 
 
 def alone(measure: Measure, section: Callable[[Figures], Section]) -> int:
@@ -39,7 +42,10 @@ def alone(measure: Measure, section: Callable[[Figures], Section]) -> int:
         several = isinstance(its.default, tuple)
         shown = ",".join(map(str, its.default)) if several else str(its.default)
         parser.add_argument(
-            f"--{its.name}", type=_numbers if several else int, default=its.default, help=shown
+            f"--{its.name}",
+            type=_numbers if several else _least(its.name),
+            default=its.default,
+            help=shown,
         )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = vars(parser.parse_args())
@@ -67,5 +73,9 @@ def _measured(measure: Measure, options: dict[str, Any]) -> Figures:
         return asyncio.run(run())
 
 
+def _least(name: str) -> Callable[[str], int]:
+    return at_least(0 if name in MAY_BE_NONE else 1)
+
+
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
+    return tuple(map(at_least(1), text.split(",")))

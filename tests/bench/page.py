@@ -83,8 +83,10 @@ def _taken(taken: Mapping[str, Any]) -> str:
     its = taken["machine"]
     return (
         f"{taken['date']}, {its['cpus']} cores, {its['ram']}, CPython {its['python']}, "
-        f"Synapse {its['synapse']}, nio {its['matrix-nio']}; load {its['load']} before it, "
-        f"{taken['seconds']:.0f} s" + ("; **quick**: few rounds" if taken["quick"] else "")
+        f"Synapse {its['synapse']}, nio {its['matrix-nio']}; load {its['load']} before it"
+        + (", **more than it has cores**, " if its["load"] > its["cpus"] else ", ")
+        + f"{taken['seconds']:.0f} s"
+        + ("; **quick**: few rounds" if taken["quick"] else "")
     )
 
 

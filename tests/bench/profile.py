@@ -4,8 +4,8 @@
 
 One Synapse, one person, one room, this bot with its echo agent: a message, its answer, the next. The whole
 is read from the kernel's account of the process, the parts from a sampler in it (`profiled.py`). Beside it,
-on the same homeserver in the same run, the minimal nio bot. Processor time depends less than times do on what
-else runs, but caches and clocks count: compare ratios.
+on the same homeserver in the same run, the minimal nio bot; they take turns. Processor time depends less than
+times do on what else runs, but caches and clocks count: compare ratios.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def measure(progress: Progress, *, messages: int = 400, exact: int = 0) ->
         exact: 1 writes the statistics of cProfile to `EXACT`; it is slower by half, so all other figures
             are void.
     """
-    task = progress.add_task("messages", total=2)
+    task = progress.add_task("messages", total=messages)
     async with AsyncExitStack() as stack:
         state = folder(stack)
         homeserver = await homeserver_in_memory(stack)
@@ -79,24 +79,23 @@ async def measure(progress: Progress, *, messages: int = 400, exact: int = 0) ->
         await bot.at_rest()
         assert bot.pid is not None
         bot.signal(signal.SIGUSR1)
-        spent, taken = (
-            processor(bot.pid),
-            [await meter.round(desk.chat, bot.user_id) for _ in range(messages)],
-        )
+        spent, theirs = processor(bot.pid), processor(minimal_pid)
+        taken: list[float] = []
+        beside: list[float] = []
+        ours, least = (taken, desk.chat, bot.user_id), (beside, room, minimal)
+        for number in range(messages):
+            for times_, where, user in (ours, least) if number % 2 else (least, ours):
+                times_.append(await meter.round(where, user))
+            progress.advance(task)
         await bot.at_rest()
-        spent = processor(bot.pid) - spent
+        spent, theirs = processor(bot.pid) - spent, processor(minimal_pid) - theirs
         bot.signal(signal.SIGUSR1)
         while not samples.exists():
             await asyncio.sleep(POLL)
         counted = Counter(json.loads(samples.read_text()))
-        progress.advance(task)
         if exact:
             EXACT.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(samples.with_suffix(".exact"), EXACT)
-        theirs = processor(minimal_pid)
-        beside = [await meter.round(room, minimal) for _ in range(messages)]
-        theirs = processor(minimal_pid) - theirs
-        progress.advance(task)
         await bot.stop()
     whole = spent / messages * 1000
     every = counted.total() or 1

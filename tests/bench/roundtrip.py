@@ -5,7 +5,7 @@
 One Synapse, one person, and in the same run: the *floor* (a PUT until another client's /sync has it), a
 *minimal* echo bot on nio (`minimal_nio.py`), the peers (`peers/`), and *this* bot with its echo agent,
 every bot as a process of its own. Sequential rounds take turns (A B C, B C A, …), so that a drift of the
-machine hits all alike; then each bot is asked in 20 rooms at once.
+machine hits all alike; then each bot is asked in 20 rooms at once, in turns, too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tests.bench.shared import (
     WARM_UP,
     folder,
     homeserver_in_memory,
+    in_turn,
     minimal_bot,
     spread,
 )
@@ -108,8 +109,7 @@ async def _sequential(
     names = list(measures)
     task = progress.add_task("one after the other", total=WARM_UP + rounds)
     for number in range(WARM_UP + rounds):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
+        for name in in_turn(names, number):
             milliseconds = await measures[name]()
             if number >= WARM_UP:
                 taken[name].append(milliseconds)
@@ -122,11 +122,12 @@ async def _at_once(
 ) -> dict[str, Any]:
     taken: dict[str, list[float]] = {name: [] for name in measures}
     spent = dict.fromkeys(measures, 0.0)
+    names = list(measures)
     task = progress.add_task(f"{ROOMS} rooms at once", total=waves + 1)
     for number in range(waves + 1):
-        for name, every in measures.items():
+        for name in in_turn(names, number):
             started = time.perf_counter()
-            values = await asyncio.gather(*(measure() for measure in every))
+            values = await asyncio.gather(*(measure() for measure in measures[name]))
             if number:
                 spent[name] += time.perf_counter() - started
                 taken[name] += values

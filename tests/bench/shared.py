@@ -9,7 +9,7 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +55,12 @@ async def minimal_bot(
     async with asyncio.timeout(30):
         assert (await process.stdout.readline()).strip() == b"ready"
     return login.user_id
+
+
+def in_turn(names: Sequence[str], number: int) -> list[str]:
+    """In which order what is compared is measured in a round: A B C, B C A, …"""
+    first = number % len(names)
+    return [*names[first:], *names[:first]]
 
 
 def spread(values: Iterable[float], digits: int = 1) -> dict[str, float]:

@@ -3,10 +3,11 @@
     uv run python -m tests.bench.store [--rounds N] [--documents N] [--json]
 
 The store with many rooms in it, on the disk; beside it a bare connection to a file of the same content,
-with the same table and the same pragmas, that runs the very statements which the commit comes down to. They
-take turns. *Small* is one row of the inbox; *message* is what accepting a message commits: the room with
-its history, the turn, and the input settled. To check revisions and shapes, to make JSON and to go to the
-writer's thread is what the store adds; *on a thread* is plain sqlite3 that goes there, too.
+with the same table and the same pragmas, that runs the very statements which the store's last commit of the
+kind came down to. They take turns (A B C, B C A, …). *Small* is one row of the inbox; *message* is what
+accepting a message commits: the room with its history, the turn, and the input settled. To check revisions
+and shapes, to make JSON and to go to the writer's thread is what the store adds; *on a thread* is plain
+sqlite3 that goes there, too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from surface.inbox import InboxRow, encode_row, position
 from tests.bench.alone import alone
 from tests.bench.scrape import filled
 from tests.bench.section import Figures, Goal, Plot, Section, Table, ms, times
-from tests.bench.shared import WARM_UP, folder, spread
+from tests.bench.shared import WARM_UP, folder, in_turn, spread
 
 GOAL = 2.0
 UPSERT = """insert into documents values (?, ?, ?)
@@ -63,25 +64,26 @@ async def measure(progress: Progress, *, rounds: int = 500, documents: int = 10_
         writer = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         loop = asyncio.get_running_loop()
         taken: dict[str, dict[str, list[float]]] = {}
+        came_to: dict[str, list[Statement]] = {}
         task = progress.add_task("commits", total=WARM_UP + rounds)
         for number in range(WARM_UP + rounds):
             for kind, changes in (await _commits(store, number, documents)).items():
-                its = taken.setdefault(kind, {"store": [], "plain": [], "on a thread": []})
-                started = time.perf_counter()
-                await store.save(changes)
-                its["store"].append(time.perf_counter() - started)
-                statements = [_statement(looking, change) for change in changes]
-                started = time.perf_counter()
-                _run(plain, statements)
-                its["plain"].append(time.perf_counter() - started)
-                started = time.perf_counter()
-                await loop.run_in_executor(writer, _run, threaded, statements)
-                its["on a thread"].append(time.perf_counter() - started)
-                its.setdefault("bytes", []).append(sum(len(s[1][-1]) for s in statements))
+                its = taken.setdefault(kind, {way: [] for way in WAYS})
+                statements = came_to.get(kind, [])
+                for way in in_turn(list(WAYS), number):
+                    started = time.perf_counter()
+                    if way == "store":
+                        await store.save(changes)
+                    elif way == "plain":
+                        _run(plain, statements)
+                    else:
+                        await loop.run_in_executor(writer, _run, threaded, statements)
+                    its[way].append(time.perf_counter() - started)
+                came_to[kind] = [_statement(looking, change) for change in changes]
             progress.advance(task)
     figures: Figures = {"documents": documents}
     for kind, its in taken.items():
-        size = its.pop("bytes")[-1]
+        size = sum(len(values[-1]) for _, values in came_to[kind])
         times_ = {way: [t * 1000 for t in every[WARM_UP:]] for way, every in its.items()}
         spreads = {way: spread(every, digits=4) for way, every in times_.items()}
         figures[kind] = {"bytes": size, **spreads}

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.bench import store
 from tests.bench.__main__ import main
+from tests.bench.alone import alone
 from tests.bench.catalogue import BENCHES, Bench
 from tests.bench.page import Chapter, in_markdown
 from tests.bench.plot import DARK, LIGHT, draw, told
@@ -68,6 +70,49 @@ def test_a_bench_that_is_not_there_is_refused_with_those_that_are(
         main(["report", "--only", "speed"])
     said = capsys.readouterr().err
     assert "'speed'" in said and all(bench.name in said for bench in BENCHES)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "no JSON", "[]", "7", '{"a": 1}', '{"results": {"store": 5}}'], ids=repr
+)
+def test_what_holds_no_results_is_refused(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "results.json"
+    if text is not None:
+        source.write_text(text)
+    for given in (source, tmp_path):
+        with pytest.raises(SystemExit) as ended:
+            main(["report", "--from", str(given), "--into", str(tmp_path / "out")])
+        assert ended.value.code == 2
+        assert f"{given} holds no results: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", ["--check --only store", "--check --quick", f"--quick --from {RESULTS}"]
+)
+def test_what_measures_nothing_takes_nothing_to_measure(words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["report", *words.split()])
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("words", ["--rounds 0", "--rounds -1", "--documents x"])
+def test_a_bench_alone_refuses_numbers_that_are_none(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["store", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        alone(store.measure, store.section)
+    assert ended.value.code == 2 and "is not a whole number of 1 or more" in capsys.readouterr().err
+
+
+def test_a_busy_machine_is_told_of() -> None:
+    for load, told_ in ((2.1, True), (2.0, False)):
+        taken = {**TAKEN, "machine": {**machine(), "cpus": 2, "load": load}}
+        page = in_markdown([Chapter("x", "X", taken, Section([]))], {})
+        assert ("**more than it has cores**" in page) is told_
 
 
 def test_help_lists_every_bench(capsys: pytest.CaptureFixture[str]) -> None:
