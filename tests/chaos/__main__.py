@@ -87,7 +87,8 @@ def summary(verdict: Verdict) -> Table:
     table.add_row("commands", str(count.commands))
     table.add_row("replies", str(count.replies))
     table.add_row("rightly without an answer", str(count.excused))
-    table.add_row("sent again by the bot", str(verdict.repeated_sends))
+    table.add_row("sends whose answer was lost", str(verdict.lost_sends))
+    table.add_row("of these, sent again", str(verdict.repeated_sends))
     for victim, times in sorted(verdict.kills.items()):
         table.add_row(f"kills of the {victim}", str(times))
     table.add_row("lives of the bot", str(verdict.lives))

@@ -53,9 +53,9 @@ class Verdict:
     faults: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     lost_sends: int = 0
-    """Messages of the bot's of which it surely was not told that they had arrived."""
+    """Messages that the bot sent, and was surely not told that they had arrived."""
     repeated_sends: int = 0
-    """Messages that the bot sent more than once."""
+    """Those of them that it sent again."""
     errors: Counter[str] = field(default_factory=Counter)
     """What the bot logged as an error, and how often."""
     deeds: int = 0

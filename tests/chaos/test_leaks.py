@@ -33,6 +33,6 @@ def test_what_grows_with_the_work_is_a_leak(name: str, step: float) -> None:
 
 
 def test_little_with_each_of_many_messages_is_a_leak_that_few_do_not_show() -> None:
-    blocks = [{**STEADY, "sockets": 10.0 + n} for n in range(20)]
+    blocks = [{**STEADY, "sockets": 10.0 + n} for n in range(40)]
     assert leaks(blocks[:5], 60) == []
     assert len(leaks(blocks, 60)) == 1

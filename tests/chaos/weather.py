@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import errno
 import random
-import re
 import resource
 from collections import Counter
 from pathlib import Path
@@ -22,7 +21,6 @@ from tests.rig.proxy import (
     DropResponse,
     Garbage,
     Refuse,
-    Rule,
     Status,
     TooMany,
     Truncate,
@@ -54,7 +52,9 @@ class Weather:
         self.kills: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.skipped: dict[str, str] = {}
-        self._lost_send: Rule | None = None
+        self._lost: Counter[str] = Counter()
+        """How often the answer to a message was lost for certain, by its path."""
+        self._loses = False
 
     async def rage(self) -> None:
         """Everything in its time; returns when the last is over, and all are up again."""
@@ -159,7 +159,7 @@ class Weather:
             "server errors": Status(502),
             "limited": TooMany(500),
         }
-        if fault.kind == "lost answers" and self._lost_send is None:
+        if fault.kind == "lost answers" and not self._loses:
             self._lose_sends()
         often = 1.0 if fault.kind == "slow" else fault.amount / 10
         rules = [
@@ -174,28 +174,31 @@ class Weather:
 
     def _lose_sends(self) -> None:
         """Let the homeserver carry out some messages of the bot's, and the bot hear nothing: now, or as soon
-        as it sends any, however short the fault is."""
+        as it sends any, however short the fault is.
+
+        Twice each: the HTTP client itself repeats a request on a connection that was kept too long, once.
+        """
 
         def wanted() -> bool:
-            return rule.done < LOST_SENDS
+            assert rule.latest is not None
+            path = rule.latest.path
+            lose = self._lost[path] < 2 if path in self._lost else rule.done < LOST_SENDS
+            self._lost[path] += lose
+            return lose
 
         rule = self._stage.proxy.arm("PUT", SEND, DropResponse(), times=None, when=wanted)
-        self._lost_send = rule
+        self._loses = True
 
     @property
     def lost_sends(self) -> int:
-        """How many messages the homeserver has for certain taken without the bot's hearing of it."""
-        return 0 if self._lost_send is None else self._lost_send.done
+        """How many messages were sent twice and the bot did not hear that they had arrived."""
+        return sum(times > 1 for times in self._lost.values())
 
     @property
     def repeated_sends(self) -> int:
-        """How many messages the bot has sent more than once, under the same transaction id."""
-        sends = Counter(
-            request.path
-            for request in self._stage.proxy.requests
-            if request.method == "PUT" and re.search(SEND, request.path)
-        )
-        return sum(times > 1 for times in sends.values())
+        """How many of these the bot has sent again under the same transaction id."""
+        requests = Counter(r.path for r in self._stage.proxy.requests if r.method == "PUT")
+        return sum(times > 1 and requests[path] > times for path, times in self._lost.items())
 
     def _hits(self, often: float) -> bool:
         return self._chance.random() < often

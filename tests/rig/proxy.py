@@ -120,6 +120,8 @@ class Rule:
     nth: int
     times: int | None
     when: Callable[[], bool] = _always
+    latest: Request | None = None
+    """The request that `when` is asked about."""
     matched: int = 0
     hits: int = 0
     """How many requests it has claimed."""
@@ -138,6 +140,7 @@ class Rule:
         self.matched += 1
         if self.matched < self.nth or (self.times is not None and self.hits >= self.times):
             return False
+        self.latest = request
         if not self.when():
             return False
         self.hits += 1
