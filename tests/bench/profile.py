@@ -116,10 +116,18 @@ def _running(module: str) -> int:
         int(process.name)
         for process in Path("/proc").iterdir()
         if process.name.isdecimal()
-        and f"PPid:\t{os.getpid()}\n" in (process / "status").read_text()
-        and module.encode() in (process / "cmdline").read_bytes()
+        and f"PPid:\t{os.getpid()}\n".encode() in _read(process / "status")
+        and module.encode() in _read(process / "cmdline")
     )
     return pid
+
+
+def _read(path: Path) -> bytes:
+    """What the kernel says of a process; nothing if it has just ended."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def section(figures: Figures) -> Section:
