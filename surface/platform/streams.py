@@ -9,8 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from typing import Final
 
 from .interface import CANCELLED, CLOSED, ChatRef, PlatformError, TurnEvent, TurnRequest
+from .wire import is_end
+
+LETTING_GO: Final = 5.0
+"""Seconds that a source may take after its last event."""
 
 
 class Streams:
@@ -67,9 +72,14 @@ class Streams:
                     stream.more.set()
         finally:
             self._running.discard(stream)
-            feeding.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await feeding
+            try:
+                if stream.through:
+                    # It lets go of its connection; cut short in that, it never would.
+                    await asyncio.wait({feeding}, timeout=LETTING_GO)
+            finally:
+                feeding.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await feeding
 
     def cancel(self, chat: ChatRef, message_id: str) -> None:
         """End the stream of a message, if it runs."""
@@ -93,12 +103,15 @@ class _Stream:
         self.events: list[TurnEvent] = []
         self.more = asyncio.Event()
         self.ended: PlatformError | None = None
+        self.through = False
+        """Whether the source has said its last."""
 
     async def feed(self, source: AsyncGenerator[TurnEvent, None]) -> None:
         try:
             async with aclosing(source):
                 async for event in source:
                     self.events.append(event)
+                    self.through = is_end(event)
                     self.more.set()
         finally:
             # Only after this the task is done, and the reader looks at it.

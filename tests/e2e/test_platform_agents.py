@@ -115,6 +115,24 @@ async def test_two_rooms_talk_to_two_kinds_of_agents_at_once(person, make_bot, p
     await desk.person.answer_to(desk.chat, said, where=lambda m: m.body == whole)
 
 
+async def test_answers_leave_no_connections_behind(person, make_bot, platform):
+    bot = await make_bot(agents=[guide_at(platform)], default="guide")
+    desk = await met(person, bot)
+    open_now = []
+    for n in range(12):
+        said = await desk.person.send(desk.chat, f"hello {n}")
+        await desk.person.answer_to(desk.chat, said, saying=f"heard: hello {n}")
+        await bot.at_rest()
+        open_now.append(sockets(bot.pid))
+    assert open_now[-1] <= open_now[2] + 2, open_now
+
+
+def sockets(pid: int) -> int:
+    """How many a process has open."""
+    files = Path(f"/proc/{pid}/fd")
+    return sum(str(file.readlink()).startswith("socket:") for file in files.iterdir())
+
+
 async def test_a_platform_killed_in_an_answer_gives_it_whole_and_works_once(
     person, make_bot, platform
 ):
