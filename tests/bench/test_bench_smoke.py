@@ -71,8 +71,6 @@ async def test_the_bench_of_memory_runs() -> None:
     figures = await _figures("memory", "--rooms", "20,500")
     few, many = figures["starts"]
     assert (few["rooms"], many["rooms"]) == (20, 500)
-    # All rooms were read, and are held: no other difference is as large.
-    assert many["full"] > few["full"]
     for its in (few, many):
         assert 0 < its["full"] <= its["full peak"] and 0 < its["delta"] <= its["delta peak"]
 
