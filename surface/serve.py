@@ -189,7 +189,7 @@ async def _built(
             markers.settled(row)
 
         actors.on_settled, actors.joined, actors.asked = settled, outbox.joined, outbox.asked
-        sync = SyncLoop(api, crypto, ingest.keep, None)
+        sync = SyncLoop(api, session.user_id, crypto, ingest.keep, None)
         sync.on_keys = actors.keys_came
         timers = (
             dialog_timers(ledger, settings.dialog_timeout),

@@ -14,11 +14,10 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeGuard
-from urllib.parse import urlencode
 
 import structlog
 
-from surface.matrix.api import CLIENT, Api, Lost, MatrixError
+from surface.matrix.api import CLIENT, Api, Lost, MatrixError, path
 from surface.matrix.crypto import Crypto
 
 log = structlog.get_logger()
@@ -28,7 +27,7 @@ TIMEOUT = 30.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds to wait after the first failure, and at most."""
 LONGEST_TOKEN = 4_096
-"""Characters of a sync token; it goes into the address of the next request."""
+"""Characters of a sync token or a filter's id; it goes into the address of the next request."""
 
 FILTER: dict[str, Any] = {
     "presence": {"types": []},
@@ -62,8 +61,10 @@ async def _at_once() -> None:
 class SyncLoop:
     """Reads /sync for the whole life of the process."""
 
-    def __init__(self, api: Api, crypto: Crypto, keep: Keep, since: str | None) -> None:
-        self._api, self._crypto, self._keep = api, crypto, keep
+    def __init__(self, api: Api, me: str, crypto: Crypto, keep: Keep, since: str | None) -> None:
+        self._api, self._me, self._crypto, self._keep = api, me, crypto, keep
+        self._filter: str | None = None
+        """`FILTER` as requests name it: by its id, or all of it; None: not known yet."""
         self.since = since
         self.succeeded: float | None = None
         """When a response was last kept, by `time.monotonic`; None: never yet."""
@@ -119,9 +120,20 @@ class SyncLoop:
             await self.answered()
 
     async def _step(self, wait: float) -> None:
-        where = f"{CLIENT}/sync?timeout={int(wait * 1000)}&{_filter(self.since)}"
-        # An initial or a first sync may take a busy homeserver minutes; a held one its timeout and more.
-        raw = await self._api.request("GET", where, timeout=wait + 120)
+        query = {"timeout": str(int(wait * 1000))}
+        if self.since is None:
+            query["filter"] = _first_filter()
+        else:
+            query |= {"since": self.since, "filter": await self._later_filter()}
+        try:
+            # An initial or a first sync may take a busy homeserver minutes; a held one its timeout and more.
+            raw = await self._api.request("GET", f"{CLIENT}/sync", query=query, timeout=wait + 120)
+        except MatrixError as error:
+            if not error.limited:
+                self._filter = (
+                    _WHOLE  # It may be the id that the homeserver does not know any more.
+                )
+            raise
         token = raw.get("next_batch")
         if not _is_token(token):
             raise Lost("the sync response has no next_batch, or none that could be sent back")
@@ -134,24 +146,34 @@ class SyncLoop:
             self.on_keys()
         await self._crypto.housekeeping()
 
+    async def _later_filter(self) -> str:
+        """`FILTER` by the id that the homeserver gives it (spec, "Filtering"): Synapse checks one that comes
+        with a request anew each time, which takes it longer than to see that there is nothing new."""
+        if self._filter is None:
+            try:
+                answer = await self._api.request("POST", path("user", self._me, "filter"), FILTER)
+                name = answer.get("filter_id")
+                self._filter = name if _is_token(name) else _WHOLE
+            except (Lost, MatrixError) as error:
+                log.info("sync.filter_not_kept", why=str(error))
+                self._filter = _WHOLE
+        return self._filter
+
 
 def _is_token(value: Any) -> TypeGuard[str]:
-    """Whether the next request can carry it; an empty one would begin anew."""
+    """Whether the next request can carry it; an empty sync token would begin anew."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN and value.isprintable()
 
 
-def _filter(since: str | None) -> str:
-    """What a sync is to bring, as a part of its query.
+def _first_filter() -> str:
+    """What the first sync is to bring.
 
     Synapse keeps responses for two minutes, by token and filter: a second start without a token would get
     what the first one got, and after it every response since, one by one. A filter of its own, with a type
     that nobody uses, gets what is true now.
     """
-    if since:
-        return f"{_LATER}&{urlencode({'since': since})}"
     types = [*FIRST_ACCOUNT_DATA, f"lambda.surface.{secrets.token_hex(8)}"]
-    first = {**FILTER, "room": {**FILTER["room"], "account_data": {"types": types}}}
-    return urlencode({"filter": json.dumps(first)})
+    return json.dumps({**FILTER, "room": {**FILTER["room"], "account_data": {"types": types}}})
 
 
-_LATER = urlencode({"filter": json.dumps(FILTER)})
+_WHOLE = json.dumps(FILTER)

@@ -163,6 +163,60 @@ async def test_a_sync_without_a_token_moves_nothing(desk: Desk, proxy: FaultProx
     assert "next_batch" in desk.bot.events("sync.failed")[0]["why"]
 
 
+def whole_filters(proxy: FaultProxy) -> list[bool]:
+    """Of each /sync since a token is known: whether the filter came with it."""
+    asked = [r.query for r in proxy.requests if r.path.endswith("/sync") and "since=" in r.query]
+    return ["%7B" in query for query in asked]
+
+
+async def test_the_homeserver_keeps_the_filter_of_syncs(desk: Desk, proxy: FaultProxy) -> None:
+    await desk.person.send(desk.chat, "one")
+    await answered(desk, "one")
+    assert proxy.count("POST", r"/user/[^/]+/filter$") == 1
+    asked = whole_filters(proxy)
+    assert asked and not any(asked)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Status(
+            404, b'{"errcode": "M_UNRECOGNIZED", "error": "no filters here"}', "application/json"
+        ),
+        Status(200, b'{"filter_id": ""}', "application/json"),
+        Status(200, b'{"filter_id": {"$ne": 1}}', "application/json"),
+        PROXY_PAGE,
+    ],
+)
+async def test_a_homeserver_that_keeps_no_filter_is_told_it_each_time(
+    person: Make, make_bot: Make, proxy: FaultProxy, refusal: Status
+) -> None:
+    refused = proxy.arm("POST", r"/filter$", refusal, times=None)
+    desk = await onboard(await person("alice"), await make_bot(url=proxy.url))
+    await desk.person.send(desk.chat, "one")
+    await answered(desk, "one")
+    assert refused.hits == 1
+    assert all(whole_filters(proxy))
+
+
+async def test_a_filter_that_the_homeserver_does_not_know_any_more(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    gone = b'{"errcode": "M_NOT_FOUND", "error": "No such filter"}'
+    rule = proxy.arm(
+        "GET",
+        r"/sync$",
+        Status(404, gone, "application/json"),
+        times=None,
+        when=lambda: rule.latest is not None and "%7B" not in rule.latest.query,
+    )
+    await desk.person.send(desk.chat, "one")  # ends the sync that was waiting
+    await rule.fired()
+    await answered(desk, "one")
+    assert rule.hits == 1
+    assert len(desk.bot.events("sync.failed")) == 1
+
+
 # --- sending ----------------------------------------------------------------------------------
 
 

@@ -169,7 +169,7 @@ async def mautrix(desk: Desk) -> AsyncIterator[MautrixClient]:
 
 
 def kept(desk: Desk) -> list[bytes]:
-    """What lies in the inbox of the test's own room; other tests' people have theirs in the same workspace."""
+    """What lies in the inbox of the test's own room; other tests' people share the workspace."""
     folder = desk.bot.workspace.joinpath(*ROOT, folder_name(desk.me), folder_name(desk.chat))
     return [path.read_bytes() for path in (folder / INBOX).iterdir()]
 

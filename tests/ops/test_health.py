@@ -89,7 +89,7 @@ def app() -> Any:
     """As much of a bot as its checks look at."""
     store = FullDisk()
     world = World(AGENTS, "en", "boot", "installation")
-    sync = SyncLoop(cast("Api", None), cast("Crypto", None), cast("Any", None), None)
+    sync = SyncLoop(cast("Api", None), "@bot:x", cast("Crypto", None), cast("Any", None), None)
     sync.succeeded = sync.tried = time.monotonic()
     return SimpleNamespace(
         phase="live",

@@ -102,6 +102,8 @@ class Request:
     """Decoded, without the query."""
     at: float
     """`time.monotonic` of its arrival."""
+    query: str = ""
+    """As it was sent."""
     failed: bool = False
     """Whether a rule has claimed it, or the homeserver was away."""
 
@@ -311,9 +313,8 @@ class FaultProxy:
     # --- forwarding ---------------------------------------------------------------------------
 
     async def _handle(self, incoming: web.Request) -> web.StreamResponse:
-        request = Request(
-            incoming.method, unquote(incoming.raw_path.partition("?")[0]), time.monotonic()
-        )
+        where, _, query = incoming.raw_path.partition("?")
+        request = Request(incoming.method, unquote(where), time.monotonic(), query)
         self.requests.append(request)
         # The body first: a request that fails has arrived in full.
         body = await incoming.read()
