@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from base64 import b64encode
@@ -198,8 +199,10 @@ def test_the_bill_of_materials_is_valid_and_names_what_is_pinned(tmp_path: Path)
     tool = ["uv", "tool", "run", "--offline", "--from", sbom.CYCLONEDX]
     if run(*tool, "cyclonedx-py", "--version").returncode:
         pytest.skip(f"no {sbom.CYCLONEDX} here; `uv run python -m tests.security.sbom` gets it")
-    made = tmp_path / "made/sbom.json"
-    sbom.make(made)
+    # .ci/run has just made it.
+    made = Path(os.environ.get("SBOM") or tmp_path / "made/sbom.json")
+    if not made.is_file():
+        sbom.make(made)
 
     def invalid(document: str) -> int:
         return run(*tool, "python", "-c", VALIDATE, said=document).returncode
