@@ -57,6 +57,7 @@ BENCHES = tuple(
     bench
     for bench in (
         Bench("roundtrip", ("--rounds", "10", "--waves", "1")),
+        Bench("path", ("--rounds", "10")),
         Bench("encrypted", ("--rounds", "5")),
         Bench("streaming", ("--rooms", "1,5", "--limited", "0")),
         Bench("first_text", ("--rounds", "1")),

@@ -39,13 +39,22 @@ async def homeserver_in_memory(stack: AsyncExitStack, **settings: Any) -> Homese
 
 
 async def minimal_bot(
-    stack: AsyncExitStack, homeserver: Homeserver, *, store: Path | None = None
+    stack: AsyncExitStack,
+    homeserver: Homeserver,
+    *,
+    store: Path | None = None,
+    url: str | None = None,
 ) -> str:
-    """Start a `minimal_nio` that ends with the stack, encrypting if it gets a store; returns its user id."""
+    """Start a `minimal_nio` that ends with the stack; returns its user id.
+
+    Args:
+        store: where it keeps its keys; None: it does not encrypt.
+        url: where it reaches the homeserver, if not directly.
+    """
     login = await homeserver.register("minimal" if store is None else "minimalencrypted", "pw")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.minimal_nio"),
-        *(homeserver.url, login.user_id, "pw", *([] if store is None else [str(store)])),
+        *(url or homeserver.url, login.user_id, "pw", *([] if store is None else [str(store)])),
         cwd=PROJECT,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -22,7 +22,7 @@ Sample: TypeAlias = Mapping[str, float]
 STEP: Final[Mapping[str, float]] = {
     "memory, MB": 2.0,
     "open files": 2,
-    "sockets": 16,
+    "sockets": 8,
     "threads": 2,
     "tasks": 2,
     "children": 0,
