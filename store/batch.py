@@ -112,7 +112,7 @@ def decide(changes: tuple[Write, ...], read: Read, rules: Rules) -> Batch:
     follow: list[Write] = []
     for write in changes:
         at, old = (write.table, write.key), olds[write.table, write.key]
-        body = _resolved(write.body, sequences) if isinstance(write, Put) else None
+        body = _filled(write.body, sequences) if isinstance(write, Put) else None
         if body is not None:
             rules.check(*at, body)
         bodies[at] = body
@@ -216,12 +216,14 @@ def _frozen(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise TypeError(f"nests deeper than {MAX_DEPTH} levels")
     if kind is dict or isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"holds an object with the key {key!r}, which is not text")
-        return {str.__str__(key): _frozen(inner, depth + 1) for key, inner in value.items()}
+        return {
+            key if type(key) is str else _frozen_key(key): (
+                inner if type(inner) in _AS_IT_IS else _frozen(inner, depth + 1)
+            )
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_frozen(inner, depth + 1) for inner in value]
+        return [inner if type(inner) in _AS_IT_IS else _frozen(inner, depth + 1) for inner in value]
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -231,6 +233,12 @@ def _frozen(value: Any, depth: int) -> Any:
             raise TypeError(f"holds {value}, which JSON cannot")
         return float(value)
     raise TypeError(f"holds a {type(value).__name__}, which JSON cannot")
+
+
+def _frozen_key(key: object) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"holds an object with the key {key!r}, which is not text")
+    return str.__str__(key)
 
 
 class _Sequences:
@@ -286,11 +294,18 @@ def _counted(name: str, body: Body) -> int:
 
 
 def _holds_fresh(value: Any) -> bool:
-    kind = type(value)
-    if kind is dict or kind is list:
-        inner = value.values() if kind is dict else value
-        return any(_holds_fresh(one) for one in inner if type(one) in _MAY_HOLD_FRESH)
-    return kind is Fresh
+    """Whether there is a `Fresh` in a frozen object or list."""
+    for inner in value.values() if type(value) is dict else value:
+        kind = type(inner)
+        if kind is Fresh or ((kind is dict or kind is list) and _holds_fresh(inner)):
+            return True
+    return False
+
+
+def _filled(body: Any, sequences: _Sequences) -> dict[str, Any]:
+    """A frozen body with its ids. It stays as it was: a save may be decided twice."""
+    filled: dict[str, Any] = _resolved(body, sequences) if _holds_fresh(body) else body
+    return filled
 
 
 def _resolved(value: Any, sequences: _Sequences) -> Any:
