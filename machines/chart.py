@@ -15,6 +15,7 @@ events, changes the record, and collects effects. It does no I/O and keeps no cl
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from statemachine import State, StateChart
@@ -135,12 +136,16 @@ class Chart(StateChart[_Memory], Generic[R], metaclass=_Documented):
     def become(self, record: R, state: str, *, live: bool = False) -> None:
         """Become what a new machine with these arguments would be, at a hundredth of its cost.
 
-        Not for a machine that has ended, or whose last event was not taken to its end.
+        Not for a machine whose last event was not taken to its end.
 
         Raises:
             UnknownState: as for a new machine.
         """
         self._require_known(state, live=live)
+        if self.ended:
+            self._engine = (
+                self._get_engine()
+            )  # An engine that has come to a final state has stopped.
         self.model.state = state
         # New lists: whoever used the machine before may have kept the old ones.
         self.record, self.effects, self.path = record, [], []
@@ -165,6 +170,7 @@ class Chart(StateChart[_Memory], Generic[R], metaclass=_Documented):
         return tuple(str(v) for v, s in cls.states_map.items() if not isinstance(s, DurableState))
 
     @classmethod
+    @cache
     def events_from(cls, state: str) -> tuple[str, ...]:
         """The events that `state` knows, whatever their guards say, in order of declaration."""
         names: dict[str, None] = {}
@@ -176,8 +182,7 @@ class Chart(StateChart[_Memory], Generic[R], metaclass=_Documented):
     @property
     def state(self) -> str:
         """The current state."""
-        (value,) = self.configuration_values
-        return str(value)
+        return str(self.model.state)
 
     @property
     def ended(self) -> bool:

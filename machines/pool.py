@@ -23,7 +23,6 @@ class Pool:
 
     def __init__(self) -> None:
         self._free: dict[type[Chart[Any]], list[Any]] = defaultdict(list)
-        self._spent: list[type[Chart[Any]]] = []
 
     def take(self, kind: type[C], record: Any, state: str | None, *, live: bool = False) -> C:
         """A machine as if newly built from these.
@@ -39,24 +38,7 @@ class Pool:
         return machine
 
     def give_back(self, machine: Chart[Any]) -> None:
-        """Nobody looks at this machine any more. Not for one that was interrupted in a transition.
-
-        One that has ended is over for good; `refill` makes up for it.
-        """
-        kind = type(machine)
-        if machine.ended:
-            self._spent.append(kind)
-        elif len(self._free[kind]) < KEPT:
-            self._free[kind].append(machine)
-
-    def refill(self) -> bool:
-        """Build what ended machines are short of, at a moment that nobody waits for.
-
-        Returns:
-            whether anything was to be built.
-        """
-        spent, self._spent = set(self._spent), []
-        for kind in spent:
-            if not self._free[kind]:
-                self._free[kind].append(kind(None))
-        return bool(spent)
+        """Nobody looks at this machine any more. Not for one that was interrupted in a transition."""
+        free = self._free[type(machine)]
+        if len(free) < KEPT:
+            free.append(machine)

@@ -258,6 +258,10 @@ class Case:
             )
         return self._dialogs[room_id]
 
+    def has_question(self, room_id: str) -> bool:
+        """Whether something is asked in a room: a dialog that is idle is not kept."""
+        return self.dialog(room_id).state != "idle" or bool(self.dialog(room_id).record.waiting)
+
     def tray(self, room_id: str, user_id: str) -> TrayMachine:
         """The files that a person has staged in a room; a copy until the commit."""
         at = (room_id, user_id)
@@ -536,9 +540,8 @@ class Case:
             files = self.files_left(turn)
             turn.take("stop", body=text, ending=Text("turn-stopped"), files=files)
 
-        dialog = self.dialog(room_id)
-        if dialog.knows("agent_done"):
-            dialog.take("agent_done")
+        if self.has_question(room_id):
+            self.dialog(room_id).take("agent_done")
 
     def _settle_question(self, settled: SettleQuestion) -> None:
         turn = self.running_in(settled.room_id)

@@ -379,12 +379,11 @@ def _last(
     case: Case, turn: Turn, event: str, body: str, ending: Text | None, reply_to: str | None
 ) -> None:
     """The turn's end; one that failed can be asked again where it was asked, and asks nothing any more."""
-    room, dialog = case.room(turn.room_id), case.dialog(turn.room_id)
-    machine = case.turn(turn.event_id)
+    room, machine = case.room(turn.room_id), case.turn(turn.event_id)
     if machine is None or not machine.knows(event):
         return
-    if dialog.knows("agent_done"):
-        dialog.take("agent_done")
+    if case.has_question(turn.room_id):
+        case.dialog(turn.room_id).take("agent_done")
     files = case.files_left(machine)
     if ending is None:
         machine.take(event, body=body, reply_to=reply_to, files=files)

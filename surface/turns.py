@@ -139,8 +139,6 @@ class Turns:
             log.error("store.failed", why=str(error), again_in=round(delay, 1))
             await asyncio.sleep(delay)
         await self._left(accepted)
-        # The homeserver is busy with the answer now.
-        self._ledger.memory.machines.refill()
 
     async def _attempt(self, turn_id: str) -> BaseException | None:
         """Run a turn; returns what went wrong, if anything."""
