@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
+from config.generated import only_checks
 from config.section import Loc
 from config.settings import Settings
 from config.sources import settings_of, variable_of
@@ -45,8 +46,11 @@ def updated(text: str) -> str:
 
 def main(arguments: Sequence[str], file: Path = FILE) -> int:
     """Write the table, or check it; return the exit status."""
+    checks = only_checks(
+        "config.reference", "the table of settings into compose/README.md", arguments
+    )
     text = file.read_text("utf-8")
-    if "--check" not in arguments:
+    if not checks:
         file.write_text(updated(text), "utf-8")
         return 0
     if updated(text) != text:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from config.agents import Registry
+from config.generated import only_checks
 from config.platform import PlatformSettings
 from config.settings import Settings
 
@@ -48,7 +49,7 @@ def write(folder: Path = HERE) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the schemas, or check them; return the exit status."""
-    if "--check" not in arguments:
+    if not only_checks("config.schemas", "the JSON Schemas of the configuration files", arguments):
         write()
         return 0
     if names := stale():

@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from config.generated import only_checks
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = "examples/first-steps.surface"
 BEGIN, END = "<!-- transcript -->", "<!-- /transcript -->"
@@ -43,10 +45,11 @@ def updated(readme: str, told: str) -> str:
 
 def main() -> int:
     """Write the transcript, or say whether the one that is there is true."""
+    checks = only_checks("tests.readme", "the demo's transcript into README.md", sys.argv[1:])
     file = ROOT / "README.md"
     readme = file.read_text(encoding="utf-8")
     now = updated(readme, transcript())
-    if "--check" not in sys.argv:
+    if not checks:
         file.write_text(now, encoding="utf-8")
     elif now != readme:
         print("README.md: the transcript is not what the demo prints; run `python -m tests.readme`")

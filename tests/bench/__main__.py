@@ -6,13 +6,14 @@ uv run python -m tests.bench report [--only NAME …] [--quick] [--json FILE] [-
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.bench.catalogue import BENCHES
-from tests.bench.report import RESULTS, Results, drawn, measure, show, stale, write
+from tests.bench.report import RESULTS, Results, chapters, drawn, measure, show, stale, write
 from tests.rig.bot import PROJECT
 
 ASIDE = PROJECT / "artifacts" / "bench"
@@ -36,13 +37,20 @@ def main(words: list[str] | None = None) -> int:
         source: Path = options.source or kept
         try:
             results = Results.load(source)
+            if not chapters(results):
+                raise ValueError("no bench is in it")
             files = drawn(results)
         except (OSError, *NO_RESULTS) as why:
             parser.error(f"{source} holds no results: {type(why).__name__}: {why}")
     else:
         names = options.only or [bench.name for bench in BENCHES]
         chosen = [bench for bench in BENCHES if bench.name in names]
-        results = measure(chosen, kept, quick=options.quick, out=Console(stderr=True))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
+        try:
+            results = measure(chosen, kept, quick=options.quick, out=Console(stderr=True))
+        except KeyboardInterrupt:
+            print("stopped; what was measured is kept, and nothing is drawn", file=sys.stderr)
+            return 130
         files = drawn(results)
     if options.check:
         for name in stale(files, root):

@@ -84,15 +84,22 @@ def _run(bench: Bench, quick: bool) -> tuple[dict[str, Any] | None, str]:
     try:
         printed, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        # As by Ctrl-C: it ends what it has started.
-        process.send_signal(signal.SIGINT)
-        process.communicate()
+        _stop(process)
         return None, f"it was not done after {PATIENCE / 60:.0f} minutes"
+    except KeyboardInterrupt:
+        _stop(process)
+        raise
     if process.returncode:
         return None, f"it ended with {process.returncode}"
     figures = json.loads(printed)
     figures.pop("machine", None)
     return figures, ""
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """As by Ctrl-C: it ends what it has started."""
+    process.send_signal(signal.SIGINT)
+    process.communicate()
 
 
 def chapters(results: Results) -> list[Chapter]:

@@ -73,7 +73,9 @@ def test_a_bench_that_is_not_there_is_refused_with_those_that_are(
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "no JSON", "[]", "7", '{"a": 1}', '{"results": {"store": 5}}'], ids=repr
+    "text",
+    [None, "", "no JSON", "[]", "7", "{}", '{"a": 1}', '{"results": {"store": 5}}'],
+    ids=repr,
 )
 def test_what_holds_no_results_is_refused(
     text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -8,6 +8,7 @@ leaves; the responses to /sync are taken as they pass by. Ids get the names that
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import re
@@ -83,6 +84,8 @@ def _named(text: str, names: dict[str, str]) -> Any:
 
 
 if __name__ == "__main__":
+    about = "Writes down what Synapse sends to a bot, into tests/fuzz/recorded.json."
+    argparse.ArgumentParser("python -m tests.fuzz.record", description=about).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         recorded = asyncio.run(record(Path(folder)))
     RECORDED.write_text("[\n" + ",\n".join(json.dumps(one) for one in recorded) + "\n]\n")

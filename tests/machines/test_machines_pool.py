@@ -44,7 +44,9 @@ def test_a_turn_that_has_ended_makes_place_for_another(ending: str) -> None:
 
 def test_two_machines_at_one_time_are_two() -> None:
     pool = Pool()
-    one, other = (pool.take(DialogMachine, Dialog(room), "idle", live=True) for room in ("!a", "!b"))
+    one, other = (
+        pool.take(DialogMachine, Dialog(room), "idle", live=True) for room in ("!a", "!b")
+    )
     assert one is not other
     pool.give_back(one)
     assert pool.take(DialogMachine, Dialog("!c"), "idle", live=True) is one

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -44,13 +45,22 @@ def explore(budget: Budget, states: int, jobs: int, progress: Progress) -> Found
         beginning = asyncio.run(begun())
     except beginnings.UnlawfulError as error:
         return Found(broken=Broken(str(error), error.way))
-    with ProcessPoolExecutor(jobs, initializer=_silent) as pool:
-        return search(
-            beginning,
-            most=states,
-            seen=lambda done: progress.update(task, completed=done),
-            expand=lambda worlds: pool.map(around, worlds, chunksize=4),
-        )
+    with ProcessPoolExecutor(jobs, initializer=_working) as pool:
+        try:
+            return search(
+                beginning,
+                most=states,
+                seen=lambda done: progress.update(task, completed=done),
+                expand=lambda worlds: pool.map(around, worlds, chunksize=4),
+            )
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _working() -> None:
+    _silent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Who has begun them ends them.
 
 
 def _silent() -> None:
@@ -77,8 +87,13 @@ def main(words: list[str] | None = None) -> int:
     _silent()
     budget = Budget(options.person, options.crashes, options.losses)
     started = time.perf_counter()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        found = explore(budget, options.states, options.jobs, progress)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            found = explore(budget, options.states, options.jobs, progress)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     out = Console()
     out.print(
         f"{found.states:,} states, {found.steps:,} steps in {time.perf_counter() - started:.0f} s; "
