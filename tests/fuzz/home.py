@@ -50,6 +50,10 @@ AGENTS = Registry(
     ),
 )
 TIMEOUT = 60.0
+DEEP = re.compile(rb'((?:\{"x":){100,}|\[{100,})1')
+"""How deep texts begin (`shapes.py`, `mutations.Deep`); each ends with one letter for each level."""
+LONGEST_TOKEN = 1_000
+"""No homeserver's is longer; the bot may refuse to carry one that is."""
 
 
 class Home:
@@ -57,6 +61,8 @@ class Home:
 
     def __init__(self) -> None:
         self.syncs: asyncio.Queue[bytes] = asyncio.Queue()
+        self.told = b""
+        """What the bot was told last."""
         self.sent: list[tuple[str, dict[str, Any]]] = []
         """Room and content of every event that the bot sent."""
         self.changed = asyncio.Event()
@@ -77,9 +83,9 @@ class Home:
         body = await request.json() if is_json else {}
         if path == "sync":
             self.asking.set()
-            given = await self._next(request)
+            self.told = await self._next(request)
             self.asking.clear()
-            return web.Response(body=given, content_type="application/json")
+            return web.Response(body=self.told, content_type="application/json")
         if "/account_data/" in path:
             if request.method == "PUT":
                 self.account_data[path] = json.dumps(body).encode()
@@ -90,7 +96,7 @@ class Home:
             self.sent.append((path.split("/")[1], body))
             self.changed.set()
             return web.json_response({"event_id": f"$made{next(self._ids)}"})
-        return web.json_response(self._told(request.method, path, body))
+        return web.json_response(self._answered(request.method, path, body))
 
     async def _next(self, request: web.Request) -> bytes:
         """What is told next; whoever has gone away while they waited does not take it along."""
@@ -101,7 +107,7 @@ class Home:
                 self.syncs.put_nowait(response)
         return given
 
-    def _told(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _answered(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         match path:
             case "capabilities":
                 return {"capabilities": {"m.room_versions": {"default": "11"}}}
@@ -246,6 +252,22 @@ def _good(number: int) -> bytes:
     return json.dumps({"next_batch": f"good{number}", "rooms": {"join": joined}}).encode()
 
 
+def to_be_taken(response: bytes) -> bool:
+    """A homeserver would give it again for ever to whoever refuses it: they would hear nothing more.
+
+    Only what is no JSON object, or brings no token to go on from, may be refused.
+    """
+    while deep := DEEP.search(response):
+        levels = deep[1].count(b"[") or deep[1].count(b"{")
+        response = response[: deep.start()] + b"[]" + response[deep.end() + levels :]
+    try:
+        read = json.loads(response, parse_int=float)
+    except ValueError:
+        return False
+    token = read.get("next_batch") if isinstance(read, dict) else None
+    return isinstance(token, str) and 0 < len(token) <= LONGEST_TOKEN and token.isprintable()
+
+
 def _answers(content: dict[str, Any], event_id: str) -> bool:
     relates = content.get("m.relates_to") or {}
     return bool(relates.get("m.in_reply_to", {}).get("event_id") == event_id)
@@ -305,7 +327,10 @@ class Living:
         self._root, self._numbers = root, itertools.count(1)
         self._loop = asyncio.new_event_loop()
         self._life: Life | None = None
+        self._home = Home()
         self._complaints: list[dict[str, Any]] = []
+        self._refused: list[tuple[str, bytes]] = []
+        """Why, and what, though it was to be taken."""
 
     def hears(self, *responses: bytes) -> None:
         """The bot gets these responses to /sync, and then a good one with a command of Carol's."""
@@ -318,15 +343,16 @@ class Living:
 
     async def _hears(self, responses: tuple[bytes, ...]) -> None:
         if self._life is None:
-            self._life = await _begin(self._root / str(next(self._numbers)))
+            self._life = await self._begin()
         self._complaints.clear()
         await self._life.hears(responses)
         assert self._complaints == []
+        assert self._refused == []
 
     def starts(
         self, *responses: bytes, **how: Any
     ) -> tuple[Exception | None, list[dict[str, Any]]]:
-        """A new bot (`_begin`): what it refused to start with, and what it complained of while it answered
+        """A new bot (`_begun`): what it refused to start with, and what it complained of while it answered
         Carol."""
         self.end()
         self._complaints.clear()
@@ -334,22 +360,30 @@ class Living:
 
     async def _starts(self, responses: tuple[bytes, ...], how: dict[str, Any]) -> Exception | None:
         try:
-            life = await _begin(self._root / str(next(self._numbers)), **how)
+            life = await self._begin(**how)
         except Exception as error:
             return error
         try:
             await life.answers(*responses)
             await life.settled()
+            assert self._refused == []
             if "spoil" not in how:  # What it was given damaged, it left as it was.
                 await life.readable()
         finally:
             await life.end()
         return None
 
+    async def _begin(self, **how: Any) -> Life:
+        self._home = Home()
+        self._refused.clear()
+        return await _begun(self._home, self._root / str(next(self._numbers)), **how)
+
     def note(self, _: object, level: str, event: dict[str, Any]) -> dict[str, Any]:
         """A line of the log."""
         if level in ("error", "critical") or event.get("exc_info"):
             self._complaints.append(event)
+        if event["event"] == "sync.failed" and to_be_taken(self._home.told):
+            self._refused.append((event["why"], self._home.told[:2_000]))
         raise structlog.DropEvent
 
     def end(self) -> None:
@@ -380,14 +414,14 @@ def living(folder: Path) -> Iterator[Living]:
         syncing.FIRST_WAIT, syncing.LONGEST_WAIT = waits
 
 
-async def _begin(
+async def _begun(
+    home: Home,
     folder: Path,
     spoil: Callable[[Path], None] = lambda database: None,
     *,
     found: bytes | None = None,
     installation: bytes = b"{}",
 ) -> Life:
-    home = Home()
     runner = web.AppRunner(home.application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
