@@ -3,7 +3,8 @@
 Anybody can write an event of a thousand objects in one another, to the bot's device without even sharing
 a room with it. Parsers, copies and checks recurse, and would end in the middle of everything else that came
 with it. So what lies deeper than `DEEPEST` is `null`, for all who read; no event that means something is a
-tenth as deep. And a half of a surrogate pair, which JSON can spell and UTF-8 cannot, is `?`.
+tenth as deep. So is an integer that no Matrix event may hold, for Python reads and writes none of more than
+some thousand digits. And a half of a surrogate pair, which JSON can spell and UTF-8 cannot, is `?`.
 """
 
 from __future__ import annotations
@@ -15,25 +16,33 @@ from typing import Any
 DEEPEST = 100
 """How many arrays and objects may stand in one another."""
 
+LONGEST_INTEGER = len(str(-(2**53)))
+"""Characters of one; the spec (canonical JSON) ends at 2**53 - 1."""
+
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 """How JSON spells one; raw it is no UTF-8."""
 _PARTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]|[^][{}"]+|"', re.DOTALL)
 
 
 def parse(raw: bytes) -> Any:
-    """The value of a JSON text, with `None` in the place of what lies too deep, and all of it encodable.
+    """The value of a JSON text, with `None` in the place of what lies too deep or is too long, and all of it
+    encodable.
 
     Raises:
         ValueError: it is no JSON.
     """
     try:
-        value = json.loads(raw)
+        value = json.loads(raw, parse_int=_integer)
     except RecursionError:
-        value = json.loads(_cut(raw))
+        value = json.loads(_cut(raw), parse_int=_integer)
     _flatten(value)
     if _HALF.search(raw):
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if len(text) <= LONGEST_INTEGER else None
 
 
 def _flatten(value: Any) -> None:

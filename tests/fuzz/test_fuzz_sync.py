@@ -62,6 +62,7 @@ ENDED_IT = {
     },
     **{f"state, {n} deep": told("state", MEMBER % deep(n)) for n in DEPTHS},
     **{f"message, {n} deep": told("timeline", HELLO % f'{TEXT}, "x": {deep(n)}') for n in DEPTHS},
+    "an integer that Python does not read": told("timeline", HELLO % f'{TEXT}, "x": {"9" * 5_000}'),
     "half a letter": told("timeline", HELLO % '"msgtype": "m.text", "body": "a\\ud800 **b**"'),
     "an event twice": told("timeline", HELLO % TEXT, HELLO % TEXT),
     "a type that is none": told("timeline", '{"type": [], "event_id": "$1", "sender": "@a:hs"}'),
@@ -72,7 +73,7 @@ ENDED_IT = {
         '{"unread_thread_notifications": {"$t": []}, "state": {"events": [%s]}}' % (MEMBER % 1)
     ),
 }
-"""By what it was, a response that ended the bot once."""
+"""By what it was, a response that ended the bot once, or was refused by it for ever."""
 
 
 @pytest.mark.parametrize("response", [pytest.param(r, id=name) for name, r in ENDED_IT.items()])
