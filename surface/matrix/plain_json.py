@@ -21,7 +21,8 @@ LONGEST_INTEGER = len(str(-(2**53)))
 
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 """How JSON spells one; raw it is no UTF-8."""
-_PARTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]|[^][{}"]+|"', re.DOTALL)
+_PARTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]|[^][{}"]+', re.DOTALL)
+"""A string that does not end is one part, too: begun anew at each quote in it, it would take for ever."""
 
 
 def parse(raw: bytes) -> Any:
