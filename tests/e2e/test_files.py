@@ -110,6 +110,7 @@ async def test_a_captioned_picture_goes_to_the_agent_and_comes_back(desk: Desk, 
 
     assert answer.msgtype == "m.text"
     assert (back.msgtype, back.body) == ("m.image", "Кошка на крыше.png")
+    assert back.content["m.mentions"] == {}
     assert back.encrypted == (mode == "encrypted")
     assert await desk.person.download(back) == data
     info = back.content["info"]

@@ -20,6 +20,7 @@ from surface.files.kinds import MOST_PIXELS, Kind, look_at, type_of
 from surface.files.sizes import megabytes, shown
 from surface.files.workspace import NotInside, Workspace
 from surface.matrix.attachments import Sealing, opener
+from surface.matrix.media import file_content
 from tests.rig import attachments
 
 
@@ -219,3 +220,9 @@ def test_sizes_as_people_read_them(size: int, words: str) -> None:
 
 def test_megabytes_are_bytes() -> None:
     assert megabytes(0.1) == 100_000
+
+
+@given(st.sampled_from(["m.file", "m.image"]), st.text(max_size=20))
+def test_a_file_never_mentions_anybody_whatever_its_name(msgtype: str, name: str) -> None:
+    content = file_content(msgtype, name, {"size": 1})
+    assert content["m.mentions"] == {} and "formatted_body" not in content
