@@ -48,13 +48,14 @@ class Talker:
 
     Attributes:
         said: all they have sent, with what they may expect.
+        met: the bot has made all that they asked it for when they met.
     """
 
     def __init__(self, person: Person, bot: str, journal: Journal) -> None:
         self.person, self._bot, self._journal = person, bot, journal
         self.said: list[Said] = []
         self.home = ""
-        self.done = 0
+        self.done, self.met = 0, False
         person.api = StubbornApi(person.url, person.login.access_token)
 
     async def meet(self, chats: int) -> None:
@@ -66,6 +67,7 @@ class Talker:
         for number in range(2, chats + 1):
             await self.command(self.home, f"!new Room {number}", answered=True)
         await person.until(lambda: len(self.chats()) == chats, what=f"being in {chats} chats")
+        self.met = True
 
     def chats(self) -> list[str]:
         """The chat rooms the person is in, by label."""

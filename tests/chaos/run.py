@@ -3,6 +3,8 @@
 The order at the end: the weather stops, what waits is done, everybody says one last thing in every room and
 hears the answer; by the order of /sync all that came before was heard as well. Then blocks of equal work show
 what leaks. Only then the rooms are read, and the bot is stopped for a comparison of store and Matrix.
+
+Who is not answered where nothing goes wrong ends what comes before the judge, and not the judgement.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Final
 from surface.matrix.rooms import SOURCE
 from tests.chaos.evidence import Witness
 from tests.chaos.journal import Journal
-from tests.chaos.judge import Count, Evidence, Violation, judge
+from tests.chaos.judge import Count, Evidence, Said, Violation, judge
 from tests.chaos.leaks import Sample, leaks, sample
 from tests.chaos.people import Talker
 from tests.chaos.plan import Plan
@@ -79,34 +81,53 @@ async def run(
     async with AsyncExitStack() as stack:
         say("starting homeserver, platform and bot", 0)
         stage = await stack.enter_async_context(Stage.open(journal, root))
-        talkers = [await _met(stack, stage, journal, who) for who in range(people)]
-        say("people talk, and things go wrong", 0)
-        weather = Weather(stage, plan)
-        await _live(plan, stage, talkers, weather, say)
-        verdict.kills, verdict.faults = dict(weather.kills), dict(weather.faults)
-        verdict.skipped = weather.skipped
-        verdict.deeds = sum(talker.done for talker in talkers)
-        say("calm: everybody hears a last answer", 1)
-        verdict.violations += await _settled(stage)
-        bound = _bound(stage)
-        verdict.violations += await _probe(stage, talkers, bound)
-        verdict.violations += await _settled(stage)
-        verdict.lost_sends = weather.lost_sends
-        verdict.repeated_sends = weather.repeated_sends
-        say("equal work, to see what leaks", 1)
-        verdict.samples = await _work(stage, talkers, blocks, bound)
+        talkers = [await _talker(stack, stage, journal) for _ in range(people)]
+        for who, talker in enumerate(talkers):
+            verdict.violations += await _met(talker, 2 + who % 2)
+        if not verdict.violations:
+            await _through(verdict, stage, talkers, blocks, say)
         say("reading all rooms", 1)
-        await _judge(verdict, stage, talkers)
+        await _judge(verdict, stage, talkers, blocks)
     verdict.journal = journal.lines
     return verdict
 
 
-async def _met(stack: AsyncExitStack, stage: Stage, journal: Journal, who: int) -> Talker:
+async def _through(
+    verdict: Verdict, stage: Stage, talkers: Sequence[Talker], blocks: int, say: Say
+) -> None:
+    """Weather, calm and equal work."""
+    say("people talk, and things go wrong", 0)
+    weather = Weather(stage, verdict.plan)
+    await _live(verdict.plan, stage, talkers, weather, say)
+    verdict.kills, verdict.faults = dict(weather.kills), dict(weather.faults)
+    verdict.skipped = weather.skipped
+    verdict.deeds = sum(talker.done for talker in talkers)
+    say("calm: everybody hears a last answer", 1)
+    verdict.violations += await _settled(stage)
+    bound = _bound(stage)
+    verdict.violations += await _probe(stage, talkers, bound)
+    verdict.violations += await _settled(stage)
+    verdict.lost_sends = weather.lost_sends
+    verdict.repeated_sends = weather.repeated_sends
+    say("equal work, to see what leaks", 1)
+    verdict.violations += await _work(verdict.samples, stage, talkers, blocks, bound)
+
+
+async def _talker(stack: AsyncExitStack, stage: Stage, journal: Journal) -> Talker:
     person = await Person.register(stage.homeserver, "alice")
     talker = Talker(person, stage.bot.user_id, journal)
     await stack.enter_async_context(person)
-    await talker.meet(2 + who % 2)
     return talker
+
+
+async def _met(talker: Talker, chats: int) -> list[Violation]:
+    """Let somebody meet the bot; returns who cannot."""
+    try:
+        await talker.meet(chats)
+    except AssertionError as error:
+        why = str(error).partition("\n")[0]
+        return [Violation("deaf", f"nothing goes wrong yet, but {why}", talker.home or None)]
+    return []
 
 
 async def _live(
@@ -156,17 +177,22 @@ async def _probe(
 
     async def hears(talker: Talker, room: str) -> list[Violation]:
         said = await talker.say(room, words, hears=_answer(bound, room, words))
-        try:
-            await talker.person.answer_to(
-                room, said.event_id, sender=stage.bot.user_id, timeout=PATIENCE
-            )
-        except AssertionError:
-            why = f"nobody answers {said.event_id} though all is calm"
-            return [Violation("deaf", why, room, said.sent)]
-        return []
+        return await _hears(stage, talker, said, PATIENCE)
 
     heard = [hears(talker, room) for talker in talkers for room in (talker.home, *talker.chats())]
     return [violation for found in await asyncio.gather(*heard) for violation in found]
+
+
+async def _hears(stage: Stage, talker: Talker, said: Said, patience: float) -> list[Violation]:
+    """Wait for an answer to what somebody said; returns that there is none."""
+    try:
+        await talker.person.answer_to(
+            said.room_id, said.event_id, sender=stage.bot.user_id, timeout=patience
+        )
+    except AssertionError:
+        why = f"nobody answers {said.event_id} though all is calm"
+        return [Violation("deaf", why, said.room_id, said.sent)]
+    return []
 
 
 async def _settled(stage: Stage) -> list[Violation]:
@@ -188,24 +214,34 @@ async def _settled(stage: Stage) -> list[Violation]:
 
 
 async def _work(
-    stage: Stage, talkers: Sequence[Talker], blocks: int, bound: Mapping[str, str]
-) -> list[Sample]:
-    """Blocks of the same work, and what the bot holds after each."""
-    samples: list[Sample] = []
+    samples: list[Sample],
+    stage: Stage,
+    talkers: Sequence[Talker],
+    blocks: int,
+    bound: Mapping[str, str],
+) -> list[Violation]:
+    """Blocks of the same work, until somebody is not answered; returns who is not.
+
+    Args:
+        samples: what the bot holds after each is put here.
+    """
     for block in range(blocks + 1):
         for number in range(BLOCK):
-            await asyncio.gather(
+            done = await asyncio.gather(
                 *(_piece(stage, talker, block, number, bound) for talker in talkers)
             )
-        await _settled(stage)
+            if deaf := [violation for found in done for violation in found]:
+                return deaf
+        if restless := await _settled(stage):
+            return restless
         samples.append(await sample(stage.bot, stage.temporary))
         stage.journal.note("sample", block=block, **samples[-1])
-    return samples
+    return []
 
 
 async def _piece(
     stage: Stage, talker: Talker, block: int, number: int, bound: Mapping[str, str]
-) -> None:
+) -> list[Violation]:
     rooms = [talker.home, *talker.chats()]
     room = rooms[number % len(rooms)]
     match number % 4:
@@ -218,13 +254,11 @@ async def _piece(
         case _:
             words = f"work {block}.{number} with some words"
             said = await talker.say(room, words, hears=_answer(bound, room, words))
-    await talker.person.answer_to(
-        room, said.event_id, sender=stage.bot.user_id, timeout=PATIENCE * 3
-    )
+    return await _hears(stage, talker, said, PATIENCE * 3)
 
 
-async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> None:
-    """Everything that must be true, held against what is."""
+async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker], blocks: int) -> None:
+    """Everything that must be true, held against what is; of leaks only if all of the work was done."""
     bot, found = stage.bot, verdict.violations
     witness = Witness(stage.homeserver.url, bot)
     try:
@@ -236,6 +270,8 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
             stage.journal.lines += _spoken(stage, room_id, timeline)
         found += violations
         for talker in talkers:
+            if not talker.met:
+                continue  # That has been told, and there may be nothing to compare.
             its = await witness.household(talker.person.user_id)
             found += [Violation("law", law) for law in laws.broken(its)]
         in_use = Counter(name for name, _ in laws.ids_in_use(bot.documents("rooms").values()))
@@ -246,7 +282,8 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
         found += [Violation("orphan", room) for room in await witness.unmarked(homes)]
     finally:
         await witness.close()
-    found += [Violation("leak", leak) for leak in leaks(verdict.samples, BLOCK * len(talkers))]
+    if len(verdict.samples) > blocks:
+        found += [Violation("leak", leak) for leak in leaks(verdict.samples, BLOCK * len(talkers))]
     found += [Violation("ended", surprise) for surprise in stage.surprises]
     if stage.platform.pid is None:
         found.append(Violation("ended", "the platform ended by itself"))
@@ -260,7 +297,10 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker]) -> N
     )
     verdict.lives = len(stage.deaths) + 1
     await stage.let_go()
-    await bot.stop()
+    try:
+        await bot.stop()
+    except AssertionError as error:
+        found.append(Violation("ended", str(error)[:600]))
     config = str(bot.write_config())
     done = await surface("reconcile", "--dry-run", "--full", "--json", "-c", config)
     steps = json.loads(done.stdout)["steps"] if done.returncode == 0 else [done.stderr]
