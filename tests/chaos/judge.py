@@ -3,14 +3,15 @@
 Each message of the bot's names the effect that it is (`lambda.surface.source`), and each effect what caused
 it: so a message that a person sent is held against what the bot said because of it.
 
-- No effect is in Matrix twice.
+- What the bot says names the effect that it is; no effect is in Matrix twice.
 - What wants an answer has exactly one, and it is what the agent makes of the words; when all is calm nothing
   else will do, and before that not more than half of the answers only say why there is none.
 - Agents answer in the order in which they were asked.
 - An answer that began to grow has its last words.
 - No context is given out twice.
 - A file comes back once, or it is said why not.
-- Nobody is answered who did not ask.
+- Nobody is answered who did not ask: each effect is of something that happened in a room, or, but for the
+  words of agents, of a decision that the bot has logged (on an invitation, when a timer has run out).
 
 Fewer answers are right where the README says so: an answer that is stopped, a message that is taken back or
 whose chat is archived before its turn, and a question that dies with the process that asked it.
@@ -21,8 +22,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Final, Literal, TypeAlias
 
 from surface import keys
@@ -34,6 +36,8 @@ Event: TypeAlias = Mapping[str, Any]
 
 EFFECTS: Final = 8
 """Effects of one decision among which a message's replies are looked for."""
+SENDINGS: Final = 4
+"""Times that an answer sends files, files of each time, effects of each: among these files are looked for."""
 FILES: Final = frozenset({"m.file", "m.image", "m.audio", "m.video"})
 STOPPED: Final = "Stopped."
 THINKING: Final = "…"
@@ -120,6 +124,7 @@ class Evidence:
         rooms: by room, its whole timeline, oldest first.
         bot: the bot's user id.
         deaths: when the bot died, as in the journal.
+        decided: the transaction ids of the effects of all decisions that the bot has logged.
         moment: when, as in the journal, it was so late by the homeserver's clock (milliseconds).
     """
 
@@ -127,6 +132,7 @@ class Evidence:
     rooms: Mapping[str, Sequence[Event]]
     bot: str
     deaths: Sequence[float] = ()
+    decided: Set[str] = frozenset()
     moment: Callable[[int], float] = lambda at: at / 1_000
 
 
@@ -203,7 +209,7 @@ class _Court:
         for message in self._all():
             if message.source is not None:
                 self._by_source[message.source].append(message)
-            if message.reply_to is not None and message.msgtype == "m.notice":
+            if message.reply_to is not None and message.msgtype not in FILES | {"m.text"}:
                 self._replies[message.reply_to].append(message)
             self._edits |= dict.fromkeys(message.edited, message)
         self._of = {said.event_id: self._caused_by(said.event_id) for said in evidence.said}
@@ -438,18 +444,48 @@ class _Court:
         ]
 
     def _unasked(self) -> list[Violation]:
-        """An agent's words that nobody asked for."""
+        """What nobody asked for, or what does not say because of what it is there."""
         explained = {m.event_id for messages in self._of.values() for m in messages}
         for timeline in self._evidence.rooms.values():
             for event in timeline:
                 if event["type"] == "m.room.member":
                     # Who leaves ends the answer that is growing.
                     explained |= {m.event_id for m in self._caused_by(event["event_id"])}
-        return [
-            Violation("unasked", f"{m.event_id} says {m.body[:80]!r}", m.room_id)
-            for m in self._all()
-            if m.msgtype == "m.text" and m.event_id not in explained
-        ]
+        found = []
+        known = self._evidence.decided | set(self._possible())
+        for room_id, event in self._spoken():
+            content = event["content"]
+            source = content.get(SOURCE)
+            if not isinstance(source, str):
+                kind = "unsigned"
+            elif source not in known or (
+                content["msgtype"] == "m.text"
+                and event["event_id"] not in explained
+                and "rel_type" not in (content.get("m.relates_to") or {})
+            ):
+                kind = "unasked"
+            else:
+                continue
+            why = f"{event['event_id']} says {content['body'][:80]!r} ({content['msgtype']})"
+            found.append(Violation(kind, why, room_id))
+        return found
+
+    def _spoken(self) -> Iterator[tuple[str, Event]]:
+        """All messages and edits of the bot, by room; of what was taken back there is no content."""
+        for room_id, timeline in self._evidence.rooms.items():
+            for event in timeline:
+                if event["sender"] == self._evidence.bot and event["type"] == "m.room.message":
+                    if "msgtype" in event["content"]:
+                        yield room_id, event
+
+    def _possible(self) -> Iterator[str]:
+        """What there may be because of all that others did in the rooms."""
+        for timeline in self._evidence.rooms.values():
+            for event in timeline:
+                if event["sender"] != self._evidence.bot:
+                    yield f"{PREVIEW}{event['event_id']}"
+                    yield from _sources(event["event_id"])
+                    yield from _sent_files(event["event_id"])
 
 
 def _sources(event_id: str) -> list[str]:
@@ -458,6 +494,15 @@ def _sources(event_id: str) -> list[str]:
     names += [keys.effect_key(keys.settling(name)) for name in names]
     names += [keys.effect_key(keys.placing(event_id)), keys.effect_key(keys.ending(event_id))]
     return [keys.transaction(name) for name in names]
+
+
+def _sent_files(event_id: str) -> Iterator[str]:
+    """The transaction ids of the files that come with an answer, and of why one does not."""
+    for count, n in product(range(SENDINGS), repeat=2):
+        name = keys.effect_key(f"{event_id}/files/{count}", n)
+        yield keys.transaction(name)
+        for m in range(SENDINGS):
+            yield keys.transaction(keys.effect_key(keys.settling(name), m))
 
 
 def _parted(body: str) -> tuple[str, str]:

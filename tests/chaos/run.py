@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from surface import keys
 from surface.matrix.rooms import SOURCE
 from tests.chaos.evidence import Witness
 from tests.chaos.journal import Journal
@@ -28,7 +29,7 @@ from tests.chaos.plan import Plan
 from tests.chaos.stage import LOUD, PATIENCE, Stage
 from tests.chaos.weather import Weather
 from tests.rig import laws
-from tests.rig.bot import POLL
+from tests.rig.bot import POLL, Bot
 from tests.rig.cli import surface
 from tests.rig.person import Person
 
@@ -264,7 +265,9 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker], bloc
     try:
         rooms = {room_id: await witness.timeline(room_id) for room_id in await witness.rooms()}
         said = [said for talker in talkers for said in talker.said]
-        evidence = Evidence(said, rooms, bot.user_id, stage.deaths, stage.journal.moment)
+        evidence = Evidence(
+            said, rooms, bot.user_id, stage.deaths, _decided(bot), stage.journal.moment
+        )
         violations, verdict.count = judge(evidence)
         for room_id, timeline in rooms.items():
             stage.journal.lines += _spoken(stage, room_id, timeline)
@@ -305,6 +308,15 @@ async def _judge(verdict: Verdict, stage: Stage, talkers: Sequence[Talker], bloc
     done = await surface("reconcile", "--dry-run", "--full", "--json", "-c", config)
     steps = json.loads(done.stdout)["steps"] if done.returncode == 0 else [done.stderr]
     found += [Violation("reconcile", f"would still do {step}") for step in steps]
+
+
+def _decided(bot: Bot) -> frozenset[str]:
+    """The transaction ids of the effects of all decisions that the bot has logged."""
+    return frozenset(
+        keys.transaction(keys.effect_key(line["cause"], n))
+        for line in bot.events("decision", runs=True)
+        for n in range(len(line["effects"]))
+    )
 
 
 def _spoken(

@@ -21,6 +21,7 @@ class Room:
         self.timeline: list[dict[str, Any]] = []
         self.said: list[Said] = []
         self.deaths: list[float] = []
+        self.decided: frozenset[str] = frozenset()
         self._numbers = itertools.count(1)
 
     def event(self, sender: str, kind: str, content: dict[str, Any], **more: Any) -> str:
@@ -63,17 +64,28 @@ class Room:
     def reply(self, said: Said, body: str) -> str:
         return self.bot(body, keys.effect_key(said.event_id), "m.notice", said.event_id)
 
+    def sends_back(self, said: Said, number: int = 0) -> str:
+        """The file that came with a message."""
+        name = keys.effect_key(f"{said.event_id}/files/1", number)
+        return self.bot(str(said.file), keys.effect_key(keys.settling(name)), "m.file")
+
     def leave(self) -> str:
         return self.event(ALICE, "m.room.member", {"membership": "leave"}, state_key=ALICE)
 
     def kinds(self) -> list[str]:
         """What the judge finds."""
-        evidence = Evidence(self.said, {ROOM: self.timeline}, BOT, self.deaths)
+        rooms = {ROOM: self.timeline}
+        evidence = Evidence(self.said, rooms, BOT, self.deaths, self.decided)
         return [violation.kind for violation in judge(evidence)[0]]
 
 
 def final(said: Said) -> str:
     return keys.effect_key(keys.ending(said.event_id))
+
+
+def another(said: Said) -> str:
+    """A second effect of what was said."""
+    return keys.effect_key(said.event_id, 1)
 
 
 @pytest.fixture
@@ -87,8 +99,9 @@ def room() -> Room:
     placed = room.bot("…", keys.effect_key(keys.placing(slow.event_id)))
     room.edit(placed, "slow", f"preview-{slow.event_id}")
     room.edit(placed, "slowly", keys.transaction(final(slow)))
-    room.answer(room.say("look", file="cat.bin"))
-    room.bot("cat.bin", "cat", "m.file")
+    look = room.say("look", file="cat.bin")
+    room.answer(look)
+    room.sends_back(look)
     room.reply(room.say("to nobody"), "This chat is archived")
     return room
 
@@ -124,7 +137,7 @@ def test_last_words_that_were_sent_twice(room: Room) -> None:
 def test_an_answer_beside_its_placeholder(room: Room) -> None:
     said = room.say("once")
     placed = room.bot("…", keys.effect_key(keys.placing(said.event_id)))
-    room.edit(placed, "once", "s1")
+    room.edit(placed, "once", keys.transaction(keys.effect_key(said.event_id)))
     room.answer(said)
     assert room.kinds() == ["doubled"]
 
@@ -132,7 +145,7 @@ def test_an_answer_beside_its_placeholder(room: Room) -> None:
 def test_a_command_with_two_replies(room: Room) -> None:
     said = room.say("!rename x", "reply")
     room.reply(said, "C1 is now called x")
-    room.bot("C1 is now called x", "another", "m.notice", said.event_id)
+    room.bot("C1 is now called x", another(said), "m.notice", said.event_id)
     assert room.kinds() == ["doubled"]
 
 
@@ -193,9 +206,39 @@ def test_a_context_that_is_given_out_twice(room: Room) -> None:
     assert room.kinds() == ["doubled"]
 
 
-def test_words_that_nobody_asked_for(room: Room) -> None:
-    room.bot("hello?", "nothing")
+@pytest.mark.parametrize("msgtype", ["m.text", "m.notice", "m.emote", "m.file"])
+def test_words_that_nobody_asked_for(room: Room, msgtype: str) -> None:
+    room.bot("hello?", "nothing", msgtype)
     assert room.kinds() == ["unasked"]
+
+
+@pytest.mark.parametrize("source", ["nothing", "preview-nothing"])
+def test_an_edit_that_nobody_asked_for(room: Room, source: str) -> None:
+    placed = room.answer(room.say("once"))
+    room.edit(placed, "once", source)
+    room.edit(placed, "once", keys.transaction(keys.effect_key(room.leave())))
+    assert room.kinds() == ["unasked"]
+
+
+@pytest.mark.parametrize("msgtype", ["m.text", "m.notice", "m.emote", "m.file"])
+def test_a_message_that_does_not_say_what_it_is(room: Room, msgtype: str) -> None:
+    room.event(BOT, "m.room.message", {"msgtype": msgtype, "body": "Cleared: all."})
+    assert room.kinds() == ["unsigned"]
+
+
+def test_an_edit_that_does_not_say_what_it_is(room: Room) -> None:
+    placed = room.answer(room.say("once"))
+    room.edit(placed, "once", keys.transaction(keys.effect_key(room.leave())))
+    del room.timeline[-1]["content"][SOURCE]
+    assert room.kinds() == ["unsigned"]
+
+
+@pytest.mark.parametrize("msgtype", ["m.notice", "m.emote"])
+def test_a_second_reply_that_is_no_reply_to_anything(room: Room, msgtype: str) -> None:
+    said = room.say("!rename x", "reply")
+    room.reply(said, "C1 is now called x")
+    room.bot("C1 is now called x", another(said), msgtype)
+    assert room.kinds() == ["doubled"]
 
 
 def test_a_file_that_does_not_come_back(room: Room) -> None:
@@ -204,9 +247,10 @@ def test_a_file_that_does_not_come_back(room: Room) -> None:
 
 
 def test_a_file_that_comes_back_twice(room: Room) -> None:
-    room.answer(room.say("look", file="dog.bin"))
+    said = room.say("look", file="dog.bin")
+    room.answer(said)
     for number in range(2):
-        room.bot("dog.bin", f"dog{number}", "m.file")
+        room.sends_back(said, number)
     assert room.kinds() == ["doubled"]
 
 
@@ -223,6 +267,15 @@ def test_a_message_before_an_answered_one_is_lost_though_the_room_was_left_later
     room.answer(room.say("hello again"))
     room.leave()
     assert room.kinds() == ["lost"]
+
+
+def test_what_the_bot_has_logged_a_decision_on_explains_notices_and_no_words(room: Room) -> None:
+    expired = keys.effect_key("expire/boot/1")
+    room.decided = frozenset({keys.transaction(expired)})
+    room.bot("The list has closed.", expired, "m.notice")
+    assert room.kinds() == []
+    room.timeline[-1]["content"]["msgtype"] = "m.text"
+    assert room.kinds() == ["unasked"]
 
 
 # --- what may be ----------------------------------------------------------------------------------
@@ -264,7 +317,7 @@ def test_what_waits_ends_when_its_chat_is_archived_though_that_is_told_late(room
 def test_who_comes_back_is_invited_and_answered(room: Room) -> None:
     said = room.say("!undo", "reply")
     room.reply(said, "I have invited you to your Space again.")
-    room.bot("!undo does nothing here", "another", "m.notice", said.event_id)
+    room.bot("!undo does nothing here", another(said), "m.notice", said.event_id)
     assert room.kinds() == []
 
 
@@ -306,6 +359,6 @@ def test_a_question_does_not_die_after_the_bot_has_replied_to_what_came_later(ro
 
 def test_a_file_that_is_refused_need_not_come_back(room: Room) -> None:
     said = room.say("look", file="dog.bin")
-    room.bot("I cannot take dog.bin: there is no space left", "dog", "m.notice", said.event_id)
+    room.bot("I cannot take dog.bin: no space left", another(said), "m.notice", said.event_id)
     room.answer(said)
     assert room.kinds() == []
