@@ -44,6 +44,8 @@ THINKING: Final = "…"
 CONTEXT: Final = re.compile(r"(?:New|the new) context (\d+)")
 ARCHIVED: Final = "Archived."
 INVITED_AGAIN: Final = "I have invited you to your Space again."
+NOBODY_ANSWERS: Final = ("This room is for commands only", "This chat is archived")
+"""What is said in a room in which no agent answers."""
 FORGIVEN: Final = 60.0
 """Seconds after a question was asked for in which a death of the bot may have taken it along."""
 SLACK: Final = 1.0
@@ -141,7 +143,8 @@ class Count:
     """How much was judged.
 
     Attributes:
-        reasons: answers that say why there is none, or no more of one; who asked for that is not counted.
+        reasons: answers that say why there is none, or no more of one, and notices in their place; not
+            counted is who asked for that, or where no agent answers.
     """
 
     messages: int = 0
@@ -301,7 +304,9 @@ class _Court:
                 return []
             return [self._against("lost", said, "nobody answered")]
         found = []
-        if said.wants in ("answer", "retry") and _is_reason(answers[0]):
+        # That there is nothing to ask again is a reply to who has asked for that.
+        excuse = said.wants == "answer" and _is_excuse(answers[0])
+        if said.wants in ("answer", "retry") and (excuse or _is_reason(answers[0])):
             self.count.reasons += 1
         if said.wants == "answer" and not self._is_right(said, answers[0]):
             found.append(self._against("wrong", said, f"the answer is {bodies[0]!r}"))
@@ -498,8 +503,9 @@ def _sources(event_id: str) -> list[str]:
 
 def _sent_files(event_id: str) -> Iterator[str]:
     """The transaction ids of the files that come with an answer, and of why one does not."""
-    for count, n in product(range(SENDINGS), repeat=2):
-        name = keys.effect_key(f"{event_id}/files/{count}", n)
+    causes = [keys.ending(event_id), *(f"{event_id}/files/{count}" for count in range(1, SENDINGS))]
+    for cause, n in product(causes, range(SENDINGS)):
+        name = keys.effect_key(cause, n)
         yield keys.transaction(name)
         for m in range(SENDINGS):
             yield keys.transaction(keys.effect_key(keys.settling(name), m))
@@ -515,6 +521,11 @@ def _is_reason(answer: Heard) -> bool:
     """Whether an answer ends before it is whole, and nobody wanted that."""
     ending = _parted(answer.body)[1].strip("*")
     return answer.msgtype == "m.text" and _is_ending(ending) and not ending.startswith(STOPPED)
+
+
+def _is_excuse(answer: Heard) -> bool:
+    """Whether a notice stands for an answer where there are any."""
+    return answer.msgtype == "m.notice" and not answer.body.startswith(NOBODY_ANSWERS)
 
 
 def _is_ending(words: str) -> bool:

@@ -185,6 +185,32 @@ def test_more_reasons_than_answers(room: Room) -> None:
     assert room.kinds() == ["evasive"]
 
 
+def test_more_notices_than_answers(room: Room) -> None:
+    for number in range(40):
+        room.reply(room.say(f"m{number}"), "no idea")
+    assert room.kinds() == ["evasive"]
+
+
+def test_as_many_notices_as_answers(room: Room) -> None:
+    for number in range(20):
+        room.reply(room.say(f"m{number}"), "no idea")
+        room.answer(room.say(f"n{number}"))
+    assert room.kinds() == []
+
+
+@pytest.mark.parametrize("hint", ["This room is for commands only:", "This chat is archived and"])
+def test_where_no_agent_answers_that_is_no_excuse(room: Room, hint: str) -> None:
+    for number in range(40):
+        room.reply(room.say(f"m{number}"), f"{hint} say !help.")
+    assert room.kinds() == []
+
+
+def test_that_there_is_nothing_to_ask_again_is_no_excuse(room: Room) -> None:
+    for _ in range(40):
+        room.reply(room.say("!retry", "retry"), "There is nothing to ask again.")
+    assert room.kinds() == []
+
+
 def test_answers_in_the_wrong_order(room: Room) -> None:
     first, second = room.say("first"), room.say("second")
     room.answer(second)
