@@ -20,8 +20,9 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -31,43 +32,48 @@ from tests.chaos.journal import Journal, story
 from tests.chaos.plan import plan
 from tests.chaos.run import Verdict, run
 from tests.rig.bytecode import keep_bytecode
+from tests.rig.options import at_least
 
-STORIES = 5
+STORIES: Final = 5
 """Violations whose stories are told in full."""
+WEEK: Final = 7 * 24 * 60
+"""Minutes that a run may take; all that is done in them is planned at once."""
 
 
 def main() -> int:
-    """Run, and say what came of it."""
+    """Run, say what came of it, and only then keep the logs."""
     options = options_of()
-    out = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
     with tempfile.TemporaryDirectory(prefix="chaos-", dir=_fast()) as folder:
-        root = Path(folder)
-        keep_bytecode(root / "bytecode")
-        journal_at = options.journal or _new_journal(options.seed)
-        out.print(f"seed {options.seed}, {options.minutes:g} minutes; journal: {journal_at}")
-        with Journal(journal_at) as journal, _progress() as progress:
-            task = progress.add_task("", total=1.0)
-            try:
-                verdict = asyncio.run(
-                    run(
-                        plan(options.seed, options.minutes * 60, options.people),
-                        root,
-                        journal,
-                        people=options.people,
-                        blocks=options.blocks,
-                        say=lambda what, part: progress.update(
-                            task, description=what, completed=part
-                        ),
-                    )
+        try:
+            return _judged(options, Path(folder), Console())
+        finally:
+            if options.keep is not None:
+                _keep(Path(folder), options.keep)
+
+
+def _judged(options: argparse.Namespace, root: Path, out: Console) -> int:
+    """Run, and say what came of it; returns the exit code."""
+    keep_bytecode(root / "bytecode")
+    journal_at = options.journal or _new_journal(options.seed)
+    out.print(f"seed {options.seed}, {options.minutes:g} minutes; journal: {journal_at}")
+    with Journal(journal_at) as journal, _progress() as progress:
+        task = progress.add_task("", total=1.0)
+        try:
+            verdict = asyncio.run(
+                run(
+                    plan(options.seed, options.minutes * 60, options.people),
+                    root,
+                    journal,
+                    people=options.people,
+                    blocks=options.blocks,
+                    say=lambda what, part: progress.update(task, description=what, completed=part),
                 )
-            except KeyboardInterrupt:
-                progress.stop()
-                out.print("stopped; nothing was judged")
-                return 130
-            finally:
-                if options.keep is not None:
-                    _keep(root, options.keep)
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            out.print("stopped; nothing was judged")
+            return 130
     out.print(summary(verdict))
     tell(verdict, out)
     if not verdict.count.messages:
@@ -117,22 +123,34 @@ def tell(verdict: Verdict, out: Console) -> None:
 
 def minutes(text: str) -> float:
     """A time that ends."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: a number of minutes above 0 is needed")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= WEEK:
+        wanted = f"a number of minutes above 0, and of {WEEK} (a week) at most"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
     return value
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """A whole number that is not too small."""
+def folder(text: str) -> Path:
+    """A folder that there is from now on."""
+    try:
+        Path(text).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder: {error.strerror}") from error
+    return Path(text)
 
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text}: at least {least} is needed")
-        return value
 
-    return number
+def file(text: str) -> Path:
+    """A file that there is from now on, and that can be written."""
+    try:
+        Path(text).parent.mkdir(parents=True, exist_ok=True)
+        Path(text).open("a").close()
+    except OSError as error:
+        why = f"{text!r} cannot be written: {error.strerror}"
+        raise argparse.ArgumentTypeError(why) from error
+    return Path(text)
 
 
 def _new_journal(seed: int) -> Path:
@@ -160,8 +178,8 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
         default=4,
         help="blocks of equal work at the end (4; 2 or more)",
     )
-    parser.add_argument("--journal", type=Path, help="where to write down what happens")
-    parser.add_argument("--keep", type=Path, help="where to copy the logs of the processes")
+    parser.add_argument("--journal", type=file, help="where to write down what happens")
+    parser.add_argument("--keep", type=folder, help="where to copy the logs of the processes")
     options = parser.parse_args(words)
     if options.seed is None:
         options.seed = random.randrange(1_000_000)
@@ -185,7 +203,6 @@ def _fast() -> Path | None:
 
 
 def _keep(root: Path, where: Path) -> None:
-    where.mkdir(parents=True, exist_ok=True)
     for log in ("bot/bot.log", "homeserver/homeserver.log"):
         if (root / log).exists():
             shutil.copy(root / log, where)
