@@ -2,7 +2,8 @@
 
 A process that has just begun grows for good reasons (caches, pools, a heap with holes), and by steps. So it
 works for a while first, and what counts is how it grows over the second half of blocks of work of one size:
-by how much with each message, and in all by more than a step.
+by how much with each message, and in all by more than a step. Of what is there only while something is done
+there must be none at all in the end.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ STEP: Final[Mapping[str, float]] = {
     "sockets": 8,
     "threads": 2,
     "tasks": 2,
-    "children": 0,
-    "unfinished files": 0,
 }
 """By how much there may be more of it in the end, however few messages that took."""
+NONE: Final = ("children", "unfinished files")
+"""What there must be none of when nothing is to be done."""
 PER_MESSAGE: Final[Mapping[str, float]] = {"memory, MB": 0.01}
 """By how much there may be more of it with each message."""
 LITTLE: Final = 0.01
@@ -73,26 +74,31 @@ def unfinished(bot: Bot, temporary: Path) -> list[Path]:
 
 
 def leaks(samples: Sequence[Sample], messages: int) -> list[str]:
-    """What grew by more than a step, and by more than it may with each message.
+    """What grew by more than a step, and by more than it may with each message; and what was left.
 
     Args:
         samples: after the work that warms up, and after each block that follows.
         messages: how many there are in a block.
     """
     judged = samples[(len(samples) - 1) // 2 :]
-    found = []
+    found = [
+        f"{name}: {_course(samples, name)}; none may be left" for name in NONE if judged[-1][name]
+    ]
     for name, step in STEP.items():
         values = [its[name] for its in judged]
         # The median over all pairs: one step, or one block that was unlike the others, makes no slope.
         slope = median((b - a) / (m - n) for (n, a), (m, b) in combinations(enumerate(values), 2))
         most = PER_MESSAGE.get(name, LITTLE)
         if values[-1] - values[0] > step and slope / messages > most:
-            grown = " → ".join(f"{its[name]:g}" for its in samples)
             found.append(
-                f"{name}: {grown}; {slope / messages:.3g} more with each message, "
+                f"{name}: {_course(samples, name)}; {slope / messages:.3g} more with each message, "
                 f"{most:g} are allowed, and {step:g} in all"
             )
     return found
+
+
+def _course(samples: Sequence[Sample], name: str) -> str:
+    return " → ".join(f"{its[name]:g}" for its in samples)
 
 
 def _target(file: Path) -> str:
