@@ -72,6 +72,8 @@ class Stage:
         self.temporary.mkdir(parents=True, exist_ok=True)
         bot.env["TMPDIR"] = str(self.temporary)
         self._killed = False
+        self._launched: int | None = None
+        """The process whose clock there may be something left of."""
         self._keeping: asyncio.Task[None] | None = None
 
     @classmethod
@@ -171,8 +173,10 @@ class Stage:
         while True:
             self._killed = False
             self.bot.launch()
+            self._launched = self.bot.pid
             self.journal.note("launched", who="bot", pid=self.bot.pid)
             code = await self.bot.died(timeout=1e9)
+            self._clear_clock()
             self.deaths.append(self.journal.now)
             self.journal.note("died", who="bot", code=code, killed=self._killed)
             if not self._killed:
@@ -192,6 +196,7 @@ class Stage:
     async def _end_bot(self) -> None:
         await self.let_go()
         await asyncio.to_thread(self.bot.kill)
+        self._clear_clock()
 
     @contextmanager
     def disk_trouble(self) -> Iterator[None]:
@@ -232,11 +237,24 @@ class Stage:
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
 
+    def _clear_clock(self) -> None:
+        """Remove what the bot, which is dead, shared its clock in."""
+        if self._launched is not None:
+            for path in shared_clock(self._launched):
+                path.unlink(missing_ok=True)
+        self._launched = None
+
 
 def says_why(code: int, lines: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the bot has ended as it does when it cannot go on: with one word, and exit code 1."""
     words = [str(line.get("event", "")) for line in lines if line.get("level") == "raw"]
     return code == 1 and any(word.startswith("error: ") for word in words)
+
+
+def shared_clock(pid: int) -> list[Path]:
+    """The shared memory of a process whose clock is moved; who is killed leaves it behind."""
+    memory = Path("/dev/shm")
+    return [memory / f"faketime_shm_{pid}", memory / f"sem.faketime_sem_{pid}"]
 
 
 def faketime() -> Path | None:

@@ -1,17 +1,21 @@
-"""Of a bad disk the bot may end, with one word; and who is down cannot be killed."""
+"""Of a bad disk the bot may end, with one word; who is down cannot be killed; nothing is left of the dead."""
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from surface.homeserver import Login
 from tests.chaos.journal import Journal
 from tests.chaos.plan import Kill, plan
-from tests.chaos.stage import says_why
+from tests.chaos.stage import Stage, faketime, says_why, shared_clock
 from tests.chaos.weather import Weather
+from tests.rig.bot import Bot
 
 WORD = {"event": "error: the disk is full.", "level": "raw"}
 
@@ -53,3 +57,30 @@ async def test_only_who_is_up_is_counted_as_killed(
         await weather._kill(Kill(0.0, "platform", 0.0, None))
         assert weather.kills["platform"] == kills
         assert [line["what"] for line in journal.lines] == ["kill" if kills else "was down"]
+
+
+@pytest.mark.skipif(
+    faketime() is None, reason="libfaketime is not installed, or not for this machine"
+)
+async def test_nothing_is_left_of_the_clock_of_who_was_killed(tmp_path: Path) -> None:
+    """Whether its keeper saw it die, or it lived to the end."""
+    nothing: Any = None
+    bot = Bot("http://127.0.0.1:9", Login("@lambda:hs", "DEVICE", "token"), tmp_path / "bot")
+    bot.program = ("-c", "import signal; signal.pause()")
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        stage = Stage(journal, tmp_path, nothing, nothing, nothing, bot)
+        stage._fake_clock()
+        stage._keeping = asyncio.create_task(stage._keep())
+        try:
+            for end in (partial(stage.kill_bot, 0.0), stage._end_bot):
+                await stage.bot_launched()
+                clock = shared_clock(bot.pid or 0)
+                async with asyncio.timeout(30):
+                    while not all(path.exists() for path in clock):
+                        await asyncio.sleep(0.02)
+                await end()
+                async with asyncio.timeout(30):
+                    while any(path.exists() for path in clock):
+                        await asyncio.sleep(0.02)
+        finally:
+            await stage._end_bot()
