@@ -97,6 +97,8 @@ def summary(verdict: Verdict) -> Table:
     table.add_row("of these, sent again", str(verdict.repeated_sends))
     for victim, times in sorted(verdict.kills.items()):
         table.add_row(f"kills of the {victim}", str(times))
+        if victim == "bot":
+            table.add_row("of these, with work under way", str(verdict.busy_kills))
     table.add_row("lives of the bot", str(verdict.lives))
     for event, times in sorted(verdict.errors.items()):
         table.add_row(f"logged: {event}", str(times))

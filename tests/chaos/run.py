@@ -54,6 +54,8 @@ class Verdict:
     count: Count = field(default_factory=Count)
     kills: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
+    busy_kills: int = 0
+    """Kills of the bot that met work under way."""
     skipped: dict[str, str] = field(default_factory=dict)
     lost_sends: int = 0
     """Messages that the bot sent, and was surely not told that they had arrived."""
@@ -101,7 +103,7 @@ async def _through(
     weather = Weather(stage, verdict.plan)
     await _live(verdict.plan, stage, talkers, weather, say)
     verdict.kills, verdict.faults = dict(weather.kills), dict(weather.faults)
-    verdict.skipped = weather.skipped
+    verdict.skipped, verdict.busy_kills = weather.skipped, stage.busy_kills
     verdict.deeds = sum(talker.done for talker in talkers)
     say("calm: everybody hears a last answer", 1)
     verdict.violations += await _settled(stage)

@@ -7,7 +7,9 @@ bot that ends by itself while nothing is wrong with its disk is a violation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -43,6 +45,7 @@ class Stage:
 
     Attributes:
         deaths: when the bot died, as in the journal.
+        busy_kills: how many kills of the bot met work under way, by its store.
         surprises: how the bot ended when nobody had killed it, but for its word that it cannot write to
             a disk that was bad.
         own_disk: the bot's folders are file systems of their own, which can be full.
@@ -60,6 +63,7 @@ class Stage:
         self.journal, self.root = journal, root
         self.homeserver, self.proxy, self.platform, self.bot = homeserver, proxy, platform, bot
         self.deaths: list[float] = []
+        self.busy_kills = 0
         self.surprises: list[str] = []
         self._disk_bad_until = 0.0
         self.own_disk = False
@@ -178,7 +182,9 @@ class Stage:
             code = await self.bot.died(timeout=1e9)
             self._clear_clock()
             self.deaths.append(self.journal.now)
-            self.journal.note("died", who="bot", code=code, killed=self._killed)
+            busy = under_way(self.bot)
+            self.busy_kills += self._killed and bool(busy)
+            self.journal.note("died", who="bot", code=code, killed=self._killed, under_way=busy)
             if not self._killed:
                 last = [str(line.get("event")) for line in self.bot.events()[-3:]]
                 if self.journal.now > self._disk_bad_until or not says_why(code, self.bot.events()):
@@ -249,6 +255,14 @@ def says_why(code: int, lines: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the bot has ended as it does when it cannot go on: with one word, and exit code 1."""
     words = [str(line.get("event", "")) for line in lines if line.get("level") == "raw"]
     return code == 1 and any(word.startswith("error: ") for word in words)
+
+
+def under_way(bot: Bot) -> dict[str, int] | None:
+    """How much a bot, which is dead, has left to do, by table; None where its store cannot be read."""
+    with contextlib.suppress(sqlite3.Error):
+        left = {table: len(bot.documents(table)) for table in ("inbox", "turns", "outbox")}
+        return {table: rows for table, rows in left.items() if rows}
+    return None
 
 
 def shared_clock(pid: int) -> list[Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ import pytest
 from surface.homeserver import Login
 from tests.chaos.journal import Journal
 from tests.chaos.plan import Kill, plan
-from tests.chaos.stage import Stage, faketime, says_why, shared_clock
+from tests.chaos.stage import Stage, faketime, says_why, shared_clock, under_way
 from tests.chaos.weather import Weather
 from tests.rig.bot import Bot
 
@@ -84,3 +86,17 @@ async def test_nothing_is_left_of_the_clock_of_who_was_killed(tmp_path: Path) ->
                         await asyncio.sleep(0.02)
         finally:
             await stage._end_bot()
+
+
+def test_what_a_dead_bot_had_left_to_do(tmp_path: Path) -> None:
+    bot = Bot("http://127.0.0.1:9", Login("@lambda:hs", "DEVICE", "token"), tmp_path)
+    assert under_way(bot) is None
+    bot.state_dir.mkdir()
+    with closing(sqlite3.connect(bot.state_dir / "lambda_matrix.db")) as db:
+        db.execute("create table documents (tbl text, key text, json text)")
+        db.commit()
+        assert under_way(bot) == {}
+        rows = [("inbox", "a"), ("inbox", "b"), ("outbox", "c"), ("rooms", "d")]
+        db.executemany("insert into documents values (?, ?, '{}')", rows)
+        db.commit()
+        assert under_way(bot) == {"inbox": 2, "outbox": 1}
