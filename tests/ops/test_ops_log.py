@@ -26,6 +26,7 @@ NAME = "Plover Room"
 async def conversation(desk: Desk) -> None:
     """Everything in which somebody says something, well and badly."""
     await desk.say(desk.chat, f"my secret is {SECRET}")
+    await unheard(desk)
     await desk.command(desk.chat, "!agent slow")
     growing = await desk.person.send(desk.chat, f"{SECRET} and a few words more to say")
     await desk.person.answer_to(desk.chat, growing, saying="more to say")
@@ -41,6 +42,17 @@ async def conversation(desk: Desk) -> None:
     failed = await desk.person.send(desk.chat, f"{SECRET}?")
     await desk.person.answer_to(desk.chat, failed)
     await desk.bot.at_rest()
+
+
+async def unheard(desk: Desk) -> None:
+    """More is said while the bot is away than one sync brings: a gap, filled from the room's history."""
+    await desk.bot.stop()
+    for number in range(60):
+        last = await desk.person.send(desk.chat, f"{SECRET}, {number}.")
+    await desk.bot.start(timeout=60)
+    await desk.person.answer_to(desk.chat, last, saying=f"{SECRET}, {number}.", timeout=60)
+    filled = desk.bot.events("gap.filled", room=desk.chat)
+    assert [line for line in filled if line["inputs"]], "no gap (say more)"
 
 
 NOBODY = {"id": "nobody", "name": "Nobody", "adapter": "http", "url": "http://127.0.0.1:9"}
