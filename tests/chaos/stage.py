@@ -258,7 +258,7 @@ def says_why(code: int, lines: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def under_way(bot: Bot) -> dict[str, int] | None:
-    """How much a bot, which is dead, has left to do, by table; None where its store cannot be read."""
+    """How much a bot has left to do, alive or dead, by table; None where its store cannot be read."""
     with contextlib.suppress(sqlite3.Error):
         left = {table: len(bot.documents(table)) for table in ("inbox", "turns", "outbox")}
         return {table: rows for table, rows in left.items() if rows}

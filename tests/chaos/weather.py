@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.chaos.plan import Fault, Kill, Plan
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Stage, under_way
 from tests.rig.proxy import (
     Action,
     Delay,
@@ -33,6 +33,9 @@ LOST_SENDS = 3
 """Such messages whose answers are lost for certain: a death of the bot may spare one its repetition."""
 SPARED = 30.0
 """Seconds that a bot gets to be ready before it may be killed, but for the kills while it starts."""
+AIMED, PATIENT, LOOK = 0.75, 5.0, 0.01
+"""The share of the bot's kills that wait for a moment with work under way; seconds that they wait at
+most, and between two looks."""
 SPARE = 4_096
 """Bytes beyond the largest file that may still be written while writes are refused."""
 
@@ -81,6 +84,8 @@ class Weather:
         stage = self._stage
         if kill.victim == "bot":
             await self._has_lived()
+            if self._chance.random() < AIMED:
+                await self._is_at_work()
         match kill.victim:
             case "bot":
                 self._killed(kill, stage.bot.pid)
@@ -118,6 +123,13 @@ class Weather:
         await self._stage.bot_launched()
         with contextlib.suppress(AssertionError):
             await self._stage.bot.logged("bot.ready", timeout=SPARED)
+
+    async def _is_at_work(self) -> None:
+        """Let the bot begin something before it is killed: most of the time it waits for people."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENT):
+                while not await asyncio.to_thread(under_way, self._stage.bot):
+                    await asyncio.sleep(LOOK)
 
     def _killed(self, kill: Kill, pid: int | None, *, again: bool = False) -> None:
         """Count a kill; who is down already (`pid` None) cannot be killed."""
