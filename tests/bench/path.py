@@ -118,8 +118,8 @@ def section(figures: Figures) -> Section:
         rows.append((told, times(ours, least), ms(ours), ms(least), ms(ours - least)))
     headings = ("p50", "× minimal", OURS, MINIMAL, "more")
     notes = [
-        "Every message is said at rest. In the bot this one commits twice without waiting for the disk and "
-        "once waiting, asks its agent, and takes five events through its machines (`profile`)."
+        "Every message is said at rest. In the bot this one commits three times without waiting for the disk "
+        "and once waiting, asks its agent, and takes four events through its machines (`profile`)."
     ]
     return Section([Table(headings, rows)], notes=notes)
 
