@@ -143,9 +143,8 @@ class Chart(StateChart[_Memory], Generic[R], metaclass=_Documented):
         """
         self._require_known(state, live=live)
         if self.ended:
-            self._engine = (
-                self._get_engine()
-            )  # An engine that has come to a final state has stopped.
+            # The engine has stopped at the final state.
+            self._engine = self._get_engine()
         self.model.state = state
         # New lists: whoever used the machine before may have kept the old ones.
         self.record, self.effects, self.path = record, [], []

@@ -35,7 +35,6 @@ MAX_DEPTH = 200
 """How deep a body may nest; what can be written must be readable again from any stack."""
 
 _AS_IT_IS = frozenset({str, int, bool, type(None), Fresh})
-_MAY_HOLD_FRESH = frozenset({dict, list, Fresh})
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -209,13 +208,11 @@ def _frozen_body(put: Put) -> dict[str, Any]:
 
 
 def _frozen(value: Any, depth: int) -> Any:
-    """A copy made of plain JSON values and `Fresh`; what JSON cannot hold is a TypeError."""
-    kind = type(value)
-    if kind in _AS_IT_IS:
-        return value
+    """A copy made of plain JSON values and `Fresh`, of what is not `_AS_IT_IS` already; what JSON cannot hold
+    is a TypeError."""
     if depth > MAX_DEPTH:
         raise TypeError(f"nests deeper than {MAX_DEPTH} levels")
-    if kind is dict or isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         return {
             key if type(key) is str else _frozen_key(key): (
                 inner if type(inner) in _AS_IT_IS else _frozen(inner, depth + 1)
@@ -312,10 +309,7 @@ def _resolved(value: Any, sequences: _Sequences) -> Any:
     """Fill in the ids of a frozen body; what is frozen has exact types."""
     kind = type(value)
     if kind is dict:
-        return {
-            key: _resolved(inner, sequences) if type(inner) in _MAY_HOLD_FRESH else inner
-            for key, inner in value.items()
-        }
+        return {key: _resolved(inner, sequences) for key, inner in value.items()}
     if kind is list:
         return [_resolved(inner, sequences) for inner in value]
     return sequences.issue(value) if kind is Fresh else value

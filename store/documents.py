@@ -333,15 +333,12 @@ def _plain(value: Any) -> Any:
     kind: type[object] = type(value)
     if kind in _SCALARS:
         return value
-    if kind is list or kind is tuple:
+    if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    if kind is dict:
-        return {key: _plain(inner) for key, inner in value.items()}
-    if (names := _fields_of(kind)) is not None:  # type: ignore[arg-type]
-        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+    names = _fields_of(kind)  # type: ignore[arg-type]
+    return value if names is None else {name: _plain(getattr(value, name)) for name in names}
 
 
 _SCALARS = frozenset({str, int, bool, type(None)})

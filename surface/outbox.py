@@ -314,8 +314,9 @@ class Outbox:
             except StoreError as error:
                 # If the process ends before, it is carried out again, under the same transaction id.
                 failures += 1
-                log.error("store.failed", why=str(error), again_in=backoff(failures))
-                await self._rest(backoff(failures), asyncio.Event())
+                delay = backoff(failures)
+                log.error("store.failed", why=str(error), again_in=round(delay, 1))
+                await self._rest(delay, asyncio.Event())
 
     async def _settle(self, row: Row, result: Result) -> None:
         await self._ledger.decide(

@@ -34,11 +34,6 @@ class Bench:
         return f"tests.bench.{self.name}"
 
     @property
-    def is_here(self) -> bool:
-        """Whether it was written yet."""
-        return (HERE / f"{self.name}.py").is_file()
-
-    @property
     def title(self) -> str:
         """What it answers."""
         source = (HERE / f"{self.name}.py").read_text(encoding="utf-8")
@@ -53,21 +48,17 @@ class Bench:
         return Section([Table(("figure", "value"), flat(figures))])
 
 
-BENCHES = tuple(
-    bench
-    for bench in (
-        Bench("roundtrip", ("--rounds", "10", "--waves", "1")),
-        Bench("path", ("--rounds", "10")),
-        Bench("encrypted", ("--rounds", "5")),
-        Bench("streaming", ("--rooms", "1,5", "--limited", "0")),
-        Bench("first_text", ("--rounds", "1")),
-        Bench("platform", ("--chats", "5", "--rounds", "1")),
-        Bench("restart", ("--rooms", "6,10", "--runs", "1", "--synthetic", "100,1000")),
-        Bench("store", ("--rounds", "20", "--documents", "100")),
-        Bench("memory", ("--rooms", "50,500")),
-        Bench("scrape", ("--rooms", "10,500")),
-        Bench("profile", ("--messages", "40")),
-        Bench("idle", ("--rooms", "50,500", "--seconds", "2", "--syncs", "20")),
-    )
-    if bench.is_here
+BENCHES = (
+    Bench("roundtrip", ("--rounds", "10", "--waves", "1")),
+    Bench("path", ("--rounds", "10")),
+    Bench("encrypted", ("--rounds", "5")),
+    Bench("streaming", ("--rooms", "1,5", "--limited", "0")),
+    Bench("first_text", ("--rounds", "1")),
+    Bench("platform", ("--chats", "5", "--rounds", "1")),
+    Bench("restart", ("--rooms", "6,10", "--runs", "1", "--synthetic", "100,1000")),
+    Bench("store", ("--rounds", "20", "--documents", "100")),
+    Bench("memory", ("--rooms", "50,500")),
+    Bench("scrape", ("--rooms", "10,500")),
+    Bench("profile", ("--messages", "40")),
+    Bench("idle", ("--rooms", "50,500", "--seconds", "2", "--syncs", "20")),
 )

@@ -29,7 +29,6 @@ PARTS = (
     ("surface/ops/", "metrics"),
     ("statemachine/", "statecharts"),
     ("machines/chart.py", "statecharts"),
-    ("machines/ways.py", "statecharts"),
     ("markdown_it/", "render"),
     ("mdurl/", "render"),
     ("surface/render.py", "render"),

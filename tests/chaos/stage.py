@@ -139,15 +139,9 @@ class Stage:
         while self.bot.pid is None:
             await asyncio.sleep(0.02)
 
-    def kill_homeserver(self) -> None:
-        self.homeserver.kill()
-
     async def start_homeserver(self) -> None:
         """Start it, as often as it takes: it may be killed while it starts."""
         await self._until_up("homeserver", self.homeserver.start)
-
-    def kill_platform(self) -> None:
-        self.platform.kill()
 
     async def start_homeserver_if_down(self) -> None:
         if self.homeserver.pid is None:
@@ -260,8 +254,7 @@ def says_why(code: int, lines: Sequence[Mapping[str, Any]]) -> bool:
 def under_way(bot: Bot) -> dict[str, int] | None:
     """How much a bot has left to do, alive or dead, by table; None where its store cannot be read."""
     with contextlib.suppress(sqlite3.Error):
-        left = {table: len(bot.documents(table)) for table in ("inbox", "turns", "outbox")}
-        return {table: rows for table, rows in left.items() if rows}
+        return {table: len(rows) for table, rows in bot.pending().items() if table != "dirty"}
     return None
 
 

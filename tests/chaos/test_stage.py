@@ -52,7 +52,7 @@ async def test_only_who_is_up_is_counted_as_killed(
         stage: Any = SimpleNamespace(
             journal=journal,
             platform=platform,
-            kill_platform=platform.kill,
+            start_platform=start,
             start_platform_if_down=start,
         )
         weather = Weather(stage, plan(1, 30, 1))

@@ -11,8 +11,10 @@ import errno
 import random
 import resource
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from surface.homeserver import Homeserver
 from tests.chaos.plan import Fault, Kill, Plan
 from tests.chaos.stage import Stage, under_way
 from tests.rig.proxy import (
@@ -25,6 +27,7 @@ from tests.rig.proxy import (
     TooMany,
     Truncate,
 )
+from tests.rig.services import PlatformProcess
 
 CLIENT = r"/_matrix/"
 SEND = r"/send/m\.room\.message/s[0-9a-f]{24}"
@@ -96,27 +99,24 @@ class Weather:
                     self._killed(kill, stage.bot.pid, again=True)
                     await stage.kill_bot(kill.away)
             case "platform":
-                self._killed(kill, stage.platform.pid)
-                stage.kill_platform()
-                await asyncio.sleep(kill.away)
-                if kill.again is not None:
-                    starting = asyncio.create_task(stage.start_platform())
-                    await asyncio.sleep(kill.again)
-                    self._killed(kill, stage.platform.pid, again=True)
-                    stage.kill_platform()
-                    await starting
+                await self._kill_server(kill, stage.platform, stage.start_platform)
                 await stage.start_platform_if_down()
             case "homeserver":
-                self._killed(kill, stage.homeserver.pid)
-                stage.kill_homeserver()
-                await asyncio.sleep(kill.away)
-                if kill.again is not None:
-                    starting = asyncio.create_task(stage.start_homeserver())
-                    await asyncio.sleep(kill.again)
-                    self._killed(kill, stage.homeserver.pid, again=True)
-                    stage.kill_homeserver()
-                    await starting
+                await self._kill_server(kill, stage.homeserver, stage.start_homeserver)
                 await stage.start_homeserver_if_down()
+
+    async def _kill_server(
+        self, kill: Kill, server: PlatformProcess | Homeserver, start: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._killed(kill, server.pid)
+        server.kill()
+        await asyncio.sleep(kill.away)
+        if kill.again is not None:
+            starting = asyncio.create_task(start())
+            await asyncio.sleep(kill.again)
+            self._killed(kill, server.pid, again=True)
+            server.kill()
+            await starting
 
     async def _has_lived(self) -> None:
         """Let the bot come up before the next kill, if it can: on a slow machine it would never work."""
